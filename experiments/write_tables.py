@@ -1,0 +1,174 @@
+"""Write the result tables of README.md and the documentation from the committed results.
+
+    python experiments/write_tables.py            rewrite the tables
+    python experiments/write_tables.py --check    change nothing; exit status 1 and a diff where a table is out of date
+
+A table stands between the lines `<!-- results:begin -->` and `<!-- results:end -->`; the first may name the experiments
+to show, as in `<!-- results:begin nbfnet/* -->`. README.md must hold one; pages under docs/ may. Figures come from
+experiments/results/*.jsonl, what to compare them with from experiments/*/*.yaml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import fnmatch
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
+
+from graphkit.engine.result_table import VERDICT_RULE, Row, result_rows  # noqa: E402
+from graphkit.engine.run_record import read_config, read_results  # noqa: E402
+from graphkit.engine.table_formats import COLUMNS, cells, markdown_table, numeric_columns  # noqa: E402
+from graphkit.errors import UserError, nearest  # noqa: E402
+from graphkit.files import atomic_write  # noqa: E402
+
+BEGIN = re.compile(r"^<!-- results:begin(?: +(?P<pattern>\S+))? -->[ \t]*$", re.MULTILINE)
+END = re.compile(r"^<!-- results:end -->[ \t]*$", re.MULTILINE)
+NOTICE = "<!-- written by experiments/write_tables.py; changes made by hand are lost -->"
+MAIN_METRICS = ("mrr", "hits@1", "hits@10")
+NO_EXPERIMENTS = frozenset({"results", "bench"})
+
+
+def experiments(root: Path) -> dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """Configuration and results of every experiment by name.
+
+    Raises:
+        UserError: for a file that cannot be read, a name used twice, or results of an unknown experiment.
+    """
+    configs: dict[str, dict[str, Any]] = {}
+    for path in sorted((root / "experiments").glob("*/*.yaml")):
+        if path.parent.name in NO_EXPERIMENTS:
+            continue
+        config, _ = read_config(path)
+        name = config.get("name")
+        if not name:
+            raise UserError(f"{path}: an experiment needs a 'name', such as {path.parent.name}/{path.stem}")
+        if name in configs:
+            raise UserError(f"{path}: the name {name!r} is taken by another experiment; give it a name of its own")
+        configs[str(name)] = config
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in configs}
+    taken: dict[tuple[str, int, str], Path] = {}
+    for path in sorted((root / "experiments" / "results").glob("*.jsonl")):
+        for line in read_results(path):
+            name = str(line.get("experiment"))
+            if name not in configs:
+                raise UserError(f"{path}: {nearest(name, configs, 'experiment')}; results need experiments/{name}.yaml")
+            key = name, line["seed"], line["split"]
+            if key in taken:
+                raise UserError(
+                    f"{path}: seed {line['seed']} of {name} ({line['split']}) stands in {taken[key].name} too; keep one"
+                )
+            taken[key] = path
+            results[name].append(line)
+    return {name: (configs[name], results[name]) for name in sorted(configs)}
+
+
+def table(root: Path, pattern: str = "*") -> str:
+    """The result table (test split) of the experiments whose name matches a pattern, in Markdown.
+
+    It holds the metrics that a published figure is given for, and MRR, Hits@1 and Hits@10; an experiment with none of
+    these shows all its metrics.
+    """
+    rows: list[Row] = []
+    for name, (config, results) in experiments(root).items():
+        if fnmatch.fnmatchcase(name, pattern):
+            found = result_rows(name, config, results)
+            compared = {row.metric for row in found if row.paper is not None}.union(MAIN_METRICS)
+            kept = [row for row in found if row.metric in compared]
+            rows += kept or found
+    if not rows:
+        raise UserError(
+            f"no experiment matches {pattern!r}; expected one under {root / 'experiments'}/<method>/<data>.yaml"
+        )
+    header = [column.capitalize() for column in COLUMNS]
+    return f"{markdown_table(header, [cells(row) for row in rows], numeric_columns())}\n\n{VERDICT_RULE}"
+
+
+def rewrite(text: str, root: Path, where: str) -> str:
+    """A page's text with each table between the markers written anew.
+
+    Raises:
+        UserError: where a marker is missing its partner.
+    """
+    written, position = [], 0
+    for begin in BEGIN.finditer(text):
+        end = END.search(text, begin.end())
+        another = BEGIN.search(text, begin.end())
+        if end is None or (another is not None and another.start() < end.start()):
+            line = text.count("\n", 0, begin.start()) + 1
+            raise UserError(
+                f"{where}, line {line}: '<!-- results:begin -->' without '<!-- results:end -->' on a line below it"
+            )
+        shown = table(root, begin["pattern"] or "*")
+        written.append(f"{text[position : begin.end()]}\n{NOTICE}\n\n{shown}\n\n")
+        position = end.start()
+    return "".join(written) + text[position:]
+
+
+def pages(root: Path) -> list[Path]:
+    """README.md and the pages under docs/ that hold a marker.
+
+    Raises:
+        UserError: where README.md is missing or holds no marker.
+    """
+    readme = root / "README.md"
+    if not readme.is_file():
+        raise UserError(f"{readme} is missing; it holds the result table")
+    if BEGIN.search(readme.read_text("utf-8")) is None:
+        raise UserError(
+            f"{readme} holds no result table; put '<!-- results:begin -->' and '<!-- results:end -->' on lines of "
+            "their own where it shall stand"
+        )
+    docs = sorted((root / "docs").rglob("*.md"))
+    return [readme, *(page for page in docs if BEGIN.search(page.read_text("utf-8")))]
+
+
+def outdated(root: Path) -> dict[Path, tuple[str, str]]:
+    """Pages whose tables differ from the results: (text as it stands, text as it should be)."""
+    texts = {page: page.read_text("utf-8") for page in pages(root)}
+    fresh = {page: rewrite(text, root, page.relative_to(root).as_posix()) for page, text in texts.items()}
+    return {page: (texts[page], fresh[page]) for page in texts if texts[page] != fresh[page]}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; the exit status."""
+    parser = argparse.ArgumentParser(
+        description="Write the result tables of README.md and docs/ from the committed results."
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="change nothing; fail and show a diff where a table is out of date"
+    )
+    parser.add_argument("--root", type=Path, default=ROOT, help="top of the checkout (default: this one)")
+    options = parser.parse_args(arguments)
+    try:
+        changes = outdated(options.root)
+        for page, (before, after) in changes.items():
+            name = page.relative_to(options.root).as_posix()
+            if options.check:
+                sys.stdout.writelines(
+                    difflib.unified_diff(
+                        before.splitlines(True), after.splitlines(True), name, f"{name} (from the results)"
+                    )
+                )
+            else:
+                with atomic_write(page) as file:
+                    file.write(after.encode("utf-8"))
+                print(f"{name}: table written")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if options.check and changes:
+        print("result tables are out of date; run: python experiments/write_tables.py", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""Filtered ranking of all entities for the queries of a split."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphkit.data.batch_size import is_out_of_memory, queries_per_batch
+from graphkit.data.fact_index import FactIndex
+from graphkit.data.message_graph import MessageGraph
+from graphkit.errors import UserError
+from graphkit.metrics import check_ties, rank_from_counts
+
+__all__ = ["rank_triples"]
+
+Progress = Callable[[int, int], object]
+
+# Elements of the widest temporary when targets are compared with all candidates (a few megabytes).
+_COMPARE = 2**21
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """The 2n (query, target) pairs of n triples, grouped by query; pair p of query q is in ptr[q] .. ptr[q + 1]."""
+
+    head: Tensor  # [Q]
+    relation: Tensor  # [Q]
+    ptr: Tensor  # [Q + 1]
+    entity: Tensor  # [2n], sorted by query
+    place: Tensor  # [2n], which pair of the input; tails first, then heads
+
+    @classmethod
+    def of(cls, triples: Tensor, num_relations: int) -> _Targets:
+        h, r, t = triples.t()
+        key = torch.cat([h, t]) * num_relations + torch.cat([r, r + num_relations // 2])
+        unique, query, count = torch.unique(key, return_inverse=True, return_counts=True)
+        place = torch.argsort(query, stable=True)
+        ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
+        entity = torch.cat([t, h])[place]
+        return cls(torch.div(unique, num_relations, rounding_mode="floor"), unique % num_relations, ptr, entity, place)
+
+
+@torch.no_grad()
+def rank_triples(
+    model: Any,
+    graph: MessageGraph,
+    triples: Tensor,
+    index: FactIndex | None,
+    *,
+    ties: str = "pessimistic",
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Ranks of the tail and of the head of every triple among all entities.
+
+    A head query (?, r, t) is scored as the tail query (t, r + R, ?). Queries that several triples share are scored
+    once. The rank counts the candidates v that are no known answer and not the target:
+    1 + #{v: s(v) >= s(target)} for pessimistic ties.
+
+    Args:
+        model: has ``score_queries(graph, heads [q], relations [q]) -> [q, N]``; put in evaluation mode meanwhile.
+        graph: message graph, on any device.
+        triples: [n, 3] int64.
+        index: known facts whose entities are no candidates; None: no filter.
+        ties: tie rule of :mod:`graphkit.metrics`.
+        batch_size: queries at once; None: by free memory, at most 256. Halved whenever memory runs out.
+        progress: called with (queries done, queries in all).
+
+    Returns:
+        (tail ranks [n], head ranks [n]) on the CPU; int64, for mean ties float64.
+
+    Raises:
+        UserError: for no triples, an unknown tie rule, scores of a wrong shape, a NaN score (the query is named), or
+            when a single query does not fit in memory.
+
+    Example:
+        >>> class Constant:
+        ...     def score_queries(self, graph, heads, relations):
+        ...         return torch.zeros(len(heads), graph.num_nodes)
+        >>> facts = torch.tensor([[0, 0, 1]])
+        >>> graph = MessageGraph.from_triples(facts, 4, 1)
+        >>> rank_triples(Constant(), graph, facts, FactIndex.build(facts, 4, 1))
+        (tensor([4]), tensor([4]))
+    """
+    check_ties(ties)
+    if triples.size(0) == 0:
+        raise UserError("there are no triples to rank; choose a split that has some")
+    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
+        raise UserError(f"batch_size is {batch_size!r}, expected None or a whole number from 1 upwards")
+    graph = graph.to(_device(model, graph))
+    targets = _Targets.of(triples.cpu(), graph.num_relations)
+    index = None if index is None else index.to(graph.device)
+    size = queries_per_batch(model, graph) if batch_size is None else batch_size
+    total = targets.head.numel()
+    sorted_ranks = torch.empty(targets.entity.numel(), dtype=torch.float64 if ties == "mean" else torch.int64)
+    with _evaluation_mode(model):
+        done = 0
+        while done < total:
+            stop = min(done + size, total)
+            begin, end = int(targets.ptr[done]), int(targets.ptr[stop])
+            try:
+                sorted_ranks[begin:end] = _rank_batch(model, graph, targets, index, ties, done, stop)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                failed: str | None = str(error)
+            else:
+                failed = None
+            if failed is not None:
+                # Outside of the handler, where the traceback no longer keeps the tensors of the failed try alive.
+                size = _halved(stop - done, graph, failed)
+                continue
+            done = stop
+            if progress is not None:
+                progress(done, total)
+    ranks = torch.empty_like(sorted_ranks)
+    ranks[targets.place] = sorted_ranks
+    n = triples.size(0)
+    return ranks[:n], ranks[n:]
+
+
+def _halved(size: int, graph: MessageGraph, failed: str) -> int:
+    if graph.device.type == "cuda":
+        torch.cuda.empty_cache()
+    if size <= 1:
+        raise UserError(
+            f"not even one query on a graph of {graph.num_nodes} nodes and {graph.num_edges} edges fits in memory; "
+            f"use a smaller model or a device with more memory ({failed})"
+        )
+    return size // 2
+
+
+def _rank_batch(
+    model: Any, graph: MessageGraph, targets: _Targets, index: FactIndex | None, ties: str, start: int, stop: int
+) -> Tensor:
+    heads, relations = targets.head[start:stop].to(graph.device), targets.relation[start:stop].to(graph.device)
+    scores = model.score_queries(graph, heads, relations)
+    expected = (stop - start, graph.num_nodes)
+    if tuple(scores.shape) != expected:
+        raise UserError(f"score_queries returned {list(scores.shape)}, expected [queries, entities] = {list(expected)}")
+    if not scores.is_floating_point():
+        scores = scores.double()
+    undefined = torch.isnan(scores).any(1)
+    if bool(undefined.any()):
+        bad = int(undefined.nonzero()[0, 0])
+        raise UserError(
+            f"the model gives NaN for the query (head {int(heads[bad])}, relation {int(relations[bad])}); "
+            "it has diverged: lower the learning rate or clip gradients"
+        )
+    begin, end = int(targets.ptr[start]), int(targets.ptr[stop])
+    count = (targets.ptr[start + 1 : stop + 1] - targets.ptr[start:stop]).to(graph.device)
+    row = torch.repeat_interleave(torch.arange(stop - start, device=graph.device), count)
+    entity = targets.entity[begin:end].to(graph.device)
+    level = scores[row, entity]
+    if index is not None:
+        # Known answers become NaN, which no comparison counts; no [targets, N] mask is ever made.
+        known_row, known = index.answers(heads, relations)
+        scores = scores.index_put((known_row, known), scores.new_full((), float("nan")))
+    # The target counts against itself where it was not set aside.
+    own = (scores[row, entity] == level).long()
+    greater, equal = _counts(scores, row, level, ties)
+    return rank_from_counts(greater, equal - own, ties).cpu()
+
+
+def _counts(scores: Tensor, row: Tensor, level: Tensor, ties: str) -> tuple[Tensor, Tensor]:
+    """Candidates above, and level with, each target [p]; a piece of the targets at a time."""
+    greater, equal = torch.zeros_like(row), torch.zeros_like(row)
+    piece = max(1, _COMPARE // scores.size(1))
+    for first in range(0, row.numel(), piece):
+        part = slice(first, first + piece)
+        candidates, bar = scores[row[part]], level[part].unsqueeze(1)
+        # One comparison is enough unless ties count half: (>=) gives both numbers together, (>) the first alone.
+        if ties != "pessimistic":
+            greater[part] = (candidates > bar).sum(1)
+        if ties != "optimistic":
+            equal[part] = (candidates >= bar).sum(1) - greater[part]
+    return greater, equal
+
+
+def _device(model: Any, graph: MessageGraph) -> torch.device:
+    if isinstance(model, torch.nn.Module):
+        for tensor in itertools.chain(model.parameters(), model.buffers()):
+            return tensor.device
+    return graph.device
+
+
+@contextlib.contextmanager
+def _evaluation_mode(model: Any) -> Iterator[None]:
+    """``model.eval()`` meanwhile; every submodule gets its own mode back."""
+    if not isinstance(model, torch.nn.Module):
+        yield
+        return
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

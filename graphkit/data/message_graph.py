@@ -1,0 +1,110 @@
+"""The graph along which messages flow: facts and their inverses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from graphkit.ops import CSRGraph
+
+__all__ = ["MessageGraph"]
+
+
+@dataclass(frozen=True, eq=False)
+class MessageGraph:
+    """A multi-relational graph that holds every fact and, after all facts, every inverse.
+
+    Edge e of the first half is a fact (head, r, tail); edge e + E / 2 is (tail, r + R, head), with R the number of
+    base relations, so a head query (?, r, t) is the tail query (t, r + R, ?).
+
+    Args:
+        edge_index: [2, E] int64, row 0 sources, row 1 targets.
+        edge_type: [E] int64 in [0, 2R).
+        num_nodes: number of nodes N.
+        num_relations: 2R, inverses counted.
+
+    Example:
+        >>> graph = MessageGraph.from_triples(torch.tensor([[0, 0, 1]]), num_nodes=2, num_base_relations=1)
+        >>> graph.edge_index.tolist(), graph.edge_type.tolist()
+        ([[0, 1], [1, 0]], [0, 1])
+    """
+
+    edge_index: Tensor
+    edge_type: Tensor
+    num_nodes: int
+    num_relations: int
+    _moved: dict[torch.device, MessageGraph] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_triples(cls, triples: Tensor, num_nodes: int, num_base_relations: int) -> MessageGraph:
+        """The graph of facts [n, 3] (head, relation, tail) and their inverses.
+
+        Example:
+            >>> MessageGraph.from_triples(torch.tensor([[0, 0, 1]]), 2, 1).num_edges
+            2
+        """
+        head, relation, tail = triples.t().contiguous()
+        edge_index = torch.stack([torch.cat([head, tail]), torch.cat([tail, head])])
+        edge_type = torch.cat([relation, relation + num_base_relations])
+        return cls(edge_index, edge_type, num_nodes, 2 * num_base_relations)
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges, inverses counted.
+
+        Example:
+            >>> MessageGraph.from_triples(torch.tensor([[0, 0, 1]]), 2, 1).num_edges
+            2
+        """
+        return int(self.edge_index.size(1))
+
+    @property
+    def num_base_relations(self) -> int:
+        """Number of relations without inverses, R.
+
+        Example:
+            >>> MessageGraph.from_triples(torch.tensor([[0, 0, 1]]), 2, 1).num_base_relations
+            1
+        """
+        return self.num_relations // 2
+
+    @property
+    def device(self) -> torch.device:
+        """Where the edges lie.
+
+        Example:
+            >>> MessageGraph.from_triples(torch.tensor([[0, 0, 1]]), 2, 1).device
+            device(type='cpu')
+        """
+        return self.edge_index.device
+
+    @cached_property
+    def csr(self) -> CSRGraph:
+        """The sorted forms that the operators use, built once."""
+        from graphkit.ops import CSRGraph
+
+        return CSRGraph(self.edge_index, num_nodes=self.num_nodes)
+
+    def to(self, device: Any) -> MessageGraph:
+        """The graph on a device. The same call gives the same object, so its sorted forms are built once there too.
+
+        Example:
+            >>> graph = MessageGraph.from_triples(torch.tensor([[0, 0, 1]]), 2, 1)
+            >>> graph.to("cpu") is graph
+            True
+        """
+        device = torch.device(device)
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", torch.cuda.current_device())
+        if device == self.device:
+            return self
+        if device not in self._moved:
+            self._moved[device] = MessageGraph(
+                self.edge_index.to(device), self.edge_type.to(device), self.num_nodes, self.num_relations
+            )
+        return self._moved[device]

@@ -1,0 +1,10 @@
+"""Data sets by name: cards, verified files, safe readers."""
+
+from graphkit.datasets.card import Card, CardFile
+from graphkit.datasets.catalogue import card, cards
+from graphkit.datasets.download import fetch
+from graphkit.datasets.integrity import verify
+from graphkit.datasets.loading import load
+from graphkit.datasets.locate import Place, where
+
+__all__ = ["Card", "CardFile", "Place", "card", "cards", "fetch", "load", "verify", "where"]

@@ -1,0 +1,128 @@
+"""What is known about a data set: files, hashes, licence, statistics, defects."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from graphkit.errors import UserError, nearest
+
+__all__ = ["Card", "CardFile"]
+
+
+@dataclass(frozen=True)
+class CardFile:
+    """One file of a data set.
+
+    Args:
+        path: name of the file, below the folder of the data set.
+        url: where it can be fetched; None: it must be placed by hand.
+        bytes: size.
+        sha256: hash, in hexadecimal.
+        also: other accepted contents with the same meaning, each ``{sha256, bytes, why}``.
+        wheel: ``{distribution, member}`` when an installed Python distribution holds the file.
+
+    Example:
+        >>> CardFile("train.txt", "https://example.org/train.txt", 1, "00" * 32).accepted
+        [(1, '0000000000000000000000000000000000000000000000000000000000000000')]
+    """
+
+    path: str
+    url: str | None
+    bytes: int
+    sha256: str
+    also: list[dict[str, Any]] = field(default_factory=list)
+    wheel: dict[str, str] | None = None
+
+    @property
+    def accepted(self) -> list[tuple[int, str]]:
+        """All accepted (size, sha256)."""
+        return [(self.bytes, self.sha256), *((int(other["bytes"]), str(other["sha256"])) for other in self.also)]
+
+
+@dataclass(frozen=True)
+class Card:
+    """The card of a data set.
+
+    Args:
+        name: name for :func:`graphkit.datasets.load`.
+        title: one line for people.
+        task: kind of task, ``knowledge_graph``.
+        reader: which reader of :mod:`graphkit.datasets.readers`.
+        files: the files.
+        folders: where the files lie below a root in the public layouts; the first one is the usual one.
+        licence: as stated at the source.
+        citation: whom to cite.
+        source: where the files come from.
+        statistics: sizes that a test checks.
+        aliases: other names.
+        options: arguments of the reader.
+        defects: known defects, in plain words.
+
+    Example:
+        >>> from graphkit.datasets import card
+        >>> card("umls").statistics["entities"]
+        135
+    """
+
+    name: str
+    title: str
+    task: str
+    reader: str
+    files: list[CardFile]
+    folders: list[str]
+    licence: str
+    citation: str
+    source: str
+    statistics: dict[str, int]
+    aliases: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    defects: list[str] = field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        """The name as the name of a folder.
+
+        Example:
+            >>> from graphkit.datasets import card
+            >>> card("fb15k-237/v1").slug
+            'fb15k-237-v1'
+        """
+        return self.name.replace("/", "-")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Card:
+        """The card in a YAML file.
+
+        Raises:
+            UserError: for a missing file, text that is no YAML, and missing or unknown keys.
+        """
+        path = Path(path)
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"there is no data card {path}") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise UserError(f"the data card {path} is no YAML text: {error}") from None
+        _check_keys(content, cls, f"the data card {path}")
+        for number, entry in enumerate(content["files"]):
+            _check_keys(entry, CardFile, f"file {number} of the data card {path}")
+        content["files"] = [CardFile(**entry) for entry in content["files"]]
+        return cls(**content)
+
+
+def _check_keys(content: Any, target: type, what: str) -> None:
+    known = {entry.name: entry for entry in fields(target)}
+    if not isinstance(content, dict):
+        raise UserError(f"{what} must be a mapping with the keys {', '.join(known)}")
+    for key in content:
+        if key not in known:
+            raise UserError(f"{what}: " + nearest(str(key), known, "key"))
+    optional = {"aliases", "options", "defects", "also", "wheel"}
+    missing = [key for key in known if key not in content and key not in optional]
+    if missing:
+        raise UserError(f"{what} lacks {', '.join(missing)}")

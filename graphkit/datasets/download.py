@@ -1,0 +1,108 @@
+"""Fetching files into the cache."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+import pooch
+import requests
+
+from graphkit.datasets.card import Card, CardFile
+from graphkit.datasets.catalogue import card
+from graphkit.datasets.integrity import check_file
+from graphkit.datasets.locate import Place, download_folder, expected_path, locate
+from graphkit.errors import UserError
+
+__all__ = ["download", "fetch", "obtain"]
+
+
+def download(entry: Card, file: CardFile, *, progress: bool = False) -> Path:
+    """Fetch one file into the cache, under its name only once its hash is right.
+
+    Raises:
+        UserError: with ``GRAPHKIT_OFFLINE`` set, for a file without an address, a failing connection, a full disk,
+            or a wrong hash; it says which file to place where.
+    """
+    by_hand = f"or place it by hand as {expected_path(entry, file, '$GRAPHKIT_DATA')}"
+    missing = f"{file.path} of the data set {entry.name!r} is not on this machine"
+    if file.url is None:
+        raise UserError(f"{missing} and has no address to fetch it from; {by_hand.removeprefix('or ')}")
+    if os.environ.get("GRAPHKIT_OFFLINE", "0") not in ("", "0"):
+        raise UserError(f"{missing} and GRAPHKIT_OFFLINE is set; unset it to fetch {file.url}, {by_hand}")
+    folder = download_folder(entry)
+    try:
+        # pooch writes to a temporary file, compares the hash and only then gives the file its name.
+        path = _quiet_retrieve(file, folder, progress)
+    except requests.exceptions.RequestException as error:
+        raise UserError(f"{missing} and fetching {file.url} failed ({_reason(error)}); try again, {by_hand}") from None
+    except ValueError as error:
+        raise UserError(f"{file.url} is not what the card of {entry.name!r} expects ({error}); {by_hand}") from None
+    except OSError as error:
+        raise UserError(f"{file.path} of {entry.name!r} cannot be written to {folder} ({error.strerror})") from None
+    check_file(entry, file, path)
+    return path
+
+
+def _reason(error: requests.exceptions.RequestException) -> str:
+    if error.response is not None:
+        return f"the server answers {error.response.status_code}"
+    if isinstance(error, requests.exceptions.Timeout):
+        return "the server does not answer in time"
+    return "no connection to the server"
+
+
+def _quiet_retrieve(file: CardFile, folder: Path, progress: bool) -> Path:
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        return Path(
+            pooch.retrieve(
+                file.url, known_hash=f"sha256:{file.sha256}", fname=file.path, path=folder, progressbar=progress
+            )
+        )
+    finally:
+        logger.setLevel(level)
+
+
+def obtain(
+    entry: Card, root: str | os.PathLike[str] | None = None, *, progress: bool = False
+) -> list[tuple[CardFile, Place, str]]:
+    """Every file of a card, found or fetched, and verified: (file, place, sha256).
+
+    Raises:
+        UserError: for files that are missing, altered or out of reach.
+    """
+    result = []
+    for file, place in zip(entry.files, locate(entry, root), strict=True):
+        if place.path is None:
+            place = Place(file.path, download(entry, file, progress=progress), "cache")
+        assert place.path is not None
+        result.append((file, place, check_file(entry, file, place.path)))
+    return result
+
+
+def fetch(
+    name: str, root: str | os.PathLike[str] | None = None, *, variant: str | None = None, progress: bool = False
+) -> list[Place]:
+    """Make sure that every file of a data set is on this machine and whole; fetch what is missing.
+
+    Args:
+        name: name of the data set.
+        root: look here only, and fetch nothing.
+        variant: member of a family.
+        progress: whether to show a bar while fetching.
+
+    Returns:
+        (file, path, origin) for each file.
+
+    Raises:
+        UserError: for an unknown data set, no connection, or an altered file.
+
+    Example:
+        >>> fetch("umls")[0].file  # doctest: +SKIP
+        'train.txt'
+    """
+    return [place for _, place, _ in obtain(card(name, variant=variant), root, progress=progress)]

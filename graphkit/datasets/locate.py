@@ -1,0 +1,115 @@
+"""Where the files of a data set are."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import pooch
+
+from graphkit.datasets.card import Card, CardFile
+from graphkit.datasets.catalogue import card
+from graphkit.errors import UserError
+
+__all__ = ["Place", "cache_folder", "download_folder", "expected_path", "locate", "where"]
+
+
+class Place(NamedTuple):
+    """Where a file is: its name, the path (None: nowhere yet) and what led there.
+
+    Example:
+        >>> Place("train.txt", None, "missing").path is None
+        True
+    """
+
+    file: str
+    path: Path | None
+    origin: str
+
+
+def cache_folder() -> Path:
+    """Folder for downloads and processed forms: ``GRAPHKIT_CACHE``, or the user's cache folder of the system.
+
+    Example:
+        >>> cache_folder().name != ""
+        True
+    """
+    return Path(os.environ.get("GRAPHKIT_CACHE") or pooch.os_cache("graphkit"))
+
+
+def download_folder(entry: Card) -> Path:
+    """Where downloads of a data set go."""
+    return cache_folder() / "raw" / entry.slug
+
+
+def expected_path(entry: Card, file: CardFile, root: str | os.PathLike[str]) -> Path:
+    """Where the public layout puts a file under a root."""
+    return Path(root) / entry.folders[0] / file.path
+
+
+def locate(entry: Card, root: str | os.PathLike[str] | None = None) -> list[Place]:
+    """The place of each file of a card, without opening a connection or looking inside.
+
+    An explicit root is the only place looked at; it may be the folder that holds the families' folders, or any folder
+    further down to the one that holds the files. Without one: ``GRAPHKIT_DATA``, then an installed distribution that
+    carries the file, then the download cache.
+
+    Raises:
+        UserError: when a root is given and a file is not there; the files expected are named.
+    """
+    if root is None:
+        return [_search(entry, file) for file in entry.files]
+    places = [Place(file.path, _below(entry, file, root, deep=True), "root") for file in entry.files]
+    missing = [file for file, place in zip(entry.files, places, strict=True) if place.path is None]
+    if missing:
+        expected = ", ".join(str(expected_path(entry, file, root)) for file in missing)
+        raise UserError(f"root={str(root)!r} lacks files of the data set {entry.name!r}; expected {expected}")
+    return places
+
+
+def _search(entry: Card, file: CardFile) -> Place:
+    data = os.environ.get("GRAPHKIT_DATA")
+    if data and (path := _below(entry, file, data)):
+        return Place(file.path, path, "GRAPHKIT_DATA")
+    if file.wheel and (held := _in_distribution(**file.wheel)):
+        return Place(file.path, *held)
+    path = download_folder(entry) / file.path
+    return Place(file.path, path, "cache") if path.is_file() else Place(file.path, None, "missing")
+
+
+def _below(entry: Card, file: CardFile, root: str | os.PathLike[str], *, deep: bool = False) -> Path | None:
+    for folder in entry.folders:
+        parts = Path(folder).parts
+        for skipped in range(len(parts) + 1 if deep else 1):
+            path = Path(root).joinpath(*parts[skipped:], file.path)
+            if path.is_file():
+                return path
+    return None
+
+
+def _in_distribution(distribution: str, member: str) -> tuple[Path, str] | None:
+    """A file of an installed distribution, found without importing it."""
+    try:
+        found = importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    path = Path(str(found.locate_file(member)))
+    return (path, f"{distribution} {found.version}") if path.is_file() else None
+
+
+def where(name: str, root: str | os.PathLike[str] | None = None, *, variant: str | None = None) -> list[Place]:
+    """The place of each file of a data set: (file, path or None, origin).
+
+    Origins are ``root``, ``GRAPHKIT_DATA``, a distribution with its version, ``cache`` and ``missing``. Nothing is
+    fetched or read.
+
+    Raises:
+        UserError: for an unknown data set, or a file missing from an explicit root.
+
+    Example:
+        >>> [place.file for place in where("umls")]
+        ['train.txt', 'valid.txt', 'test.txt']
+    """
+    return locate(card(name, variant=variant), root)

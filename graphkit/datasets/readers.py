@@ -1,0 +1,36 @@
+"""From verified files to arrays, one reader per file format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from graphkit.data import KnowledgeGraphTask, read_triples
+from graphkit.datasets.card import Card
+from graphkit.errors import UserError, nearest
+
+__all__ = ["READERS", "read"]
+
+
+def _triples(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:
+    """``train.txt``, ``valid.txt``, ``test.txt`` with one triple of names a line; ids follow the sorted names."""
+    splits = {Path(name).stem: read_triples(path, **entry.options) for name, path in paths.items()}
+    missing = {"train", "valid", "test"} - set(splits)
+    if missing:
+        raise UserError(f"the card of {entry.name!r} names no file for {', '.join(sorted(missing))}")
+    return KnowledgeGraphTask.from_names(entry.name, splits["train"], splits["valid"], splits["test"])
+
+
+READERS: dict[str, Callable[[Card, dict[str, Path]], KnowledgeGraphTask]] = {"triples": _triples}
+
+
+def read(entry: Card, paths: dict[str, Path]) -> Any:
+    """The task in the files of a card.
+
+    Raises:
+        UserError: for an unknown reader, or files that do not hold what the reader expects.
+    """
+    if entry.reader not in READERS:
+        raise UserError(f"the card of {entry.name!r}: " + nearest(entry.reader, READERS, "reader"))
+    return READERS[entry.reader](entry, paths)

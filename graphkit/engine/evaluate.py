@@ -1,0 +1,111 @@
+"""Scoring a model on a split, and models read back from a run directory."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from graphkit.engine.checkpoint import read_metadata, read_tensors
+from graphkit.engine.options import accepted, check_options
+from graphkit.engine.run_directory import RunDirectory
+from graphkit.engine.seeding import preserved_rng
+from graphkit.errors import UserError, nearest
+
+__all__ = ["evaluate", "load_model"]
+
+
+def evaluate(model: torch.nn.Module, task: Any, split: str = "test", **options: Any) -> dict[str, Any]:
+    """Score a model on one split of a task, under the task's own protocol.
+
+    The model keeps its mode and its device; the global random streams do not move.
+
+    Args:
+        model: the model.
+        task: a task, such as ``graphkit.load("umls")``.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+        options: options of ``task.evaluate``, such as ``ties="pessimistic"`` or ``return_ranks=True``.
+
+    Returns:
+        metrics by name, as floats.
+
+    Raises:
+        UserError: for an option that the task does not have.
+
+    Example:
+        >>> import graphkit as gk
+        >>> task = gk.load("umls")  # doctest: +SKIP
+        >>> gk.evaluate(gk.load_model("runs/umls"), task)["mrr"]  # doctest: +SKIP
+        0.94
+    """
+    check_options(task.evaluate, options, "evaluation option", without=("self", "model", "split"))
+    with preserved_rng():
+        return task.evaluate(model, split, **options)
+
+
+def evaluation_options(task: Any, **options: Any) -> dict[str, Any]:
+    """Those of the options that the task's ``evaluate`` has."""
+    known = accepted(task.evaluate)
+    return {name: value for name, value in options.items() if known is None or name in known}
+
+
+def load_model(run_dir: str | os.PathLike[str], seed: int | None = None) -> torch.nn.Module:
+    """The best model of a run, on the CPU and in evaluation mode.
+
+    Args:
+        run_dir: a folder that ``gk.fit(..., out=...)`` or ``graphkit run`` wrote.
+        seed: the seed; None takes the one with the best validation metric (the smallest on a tie).
+
+    Raises:
+        UserError: when the folder is no run directory, lacks the seed, or holds a model that graphkit does not have.
+
+    Example:
+        >>> load_model("runs/umls", seed=0)  # doctest: +SKIP
+        NBFNet(...)
+    """
+    from graphkit.models import registry
+
+    directory = RunDirectory(run_dir)
+    path = directory.best(best_seed(directory) if seed is None else known_seed(directory, seed))
+    weights, metadata = read_tensors(path)
+    models = registry()
+    if metadata["model"] not in models or metadata["config"] is None:
+        raise UserError(
+            f"{path} holds a {metadata['model']}, which is not one of graphkit's models; build it yourself and read its "
+            "weights with safetensors.torch.load_file"
+        )
+    model = models[metadata["model"]](**metadata["config"])
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def trained_seeds(directory: RunDirectory) -> list[int]:
+    """Seeds with best weights.
+
+    Raises:
+        UserError: when there is none.
+    """
+    seeds = directory.seeds()
+    if not seeds:
+        raise UserError(f"{directory.path} holds no trained model (no seed-K/best.safetensors); is it a run directory?")
+    return seeds
+
+
+def known_seed(directory: RunDirectory, seed: int) -> int:
+    seeds = trained_seeds(directory)
+    if seed not in seeds:
+        raise UserError(f"{directory.path} has no seed {seed}; it has {', '.join(map(str, seeds))}")
+    return seed
+
+
+def best_seed(directory: RunDirectory) -> int:
+    """The seed whose best validation is the highest; the smallest of them on a tie."""
+
+    def score(seed: int) -> tuple[float, int]:
+        metadata = read_metadata(directory.best(seed))
+        return float(metadata["metrics"][metadata["select"]]), -seed
+
+    return max(trained_seeds(directory), key=score)
+
+

@@ -1,0 +1,203 @@
+"""Training: one loop for every task and model, short enough to copy."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from graphkit.engine.checkpoint import Keeper
+from graphkit.engine.evaluate import evaluate, evaluation_options
+from graphkit.engine.interrupt import Interrupted, InterruptGuard
+from graphkit.engine.options import check_options
+from graphkit.engine.progress import Reporter, default_reporter
+from graphkit.engine.results import read_run, record_run
+from graphkit.engine.run_directory import RunDirectory
+from graphkit.engine.seeding import deterministic_algorithms, seeded
+from graphkit.errors import UserError
+
+__all__ = ["Run", "fit"]
+
+
+@dataclasses.dataclass
+class Run:
+    """What a training gave.
+
+    Args:
+        test: metrics of the best weights on the test split.
+        valid: metrics of the best weights on the validation split.
+        best_epoch: the epoch they come from, counted from 1.
+        history: one record per epoch: ``epoch``, ``loss`` (mean over its steps), ``seconds``, ``valid`` where evaluated.
+        model: the model with the best weights.
+        out: the run directory, or None.
+        seconds: seconds of training and validation, over all processes that worked on it.
+        steps: optimizer steps.
+        seed: the seed.
+    """
+
+    test: dict[str, float]
+    valid: dict[str, float]
+    best_epoch: int
+    history: list[dict[str, Any]]
+    model: torch.nn.Module = dataclasses.field(repr=False)
+    out: Path | None
+    seconds: float
+    steps: int
+    seed: int
+
+
+def fit(
+    model: torch.nn.Module,
+    task: Any,
+    *,
+    epochs: int = 20,
+    lr: float = 5e-3,
+    weight_decay: float = 0.0,
+    clip_norm: float | None = None,
+    loader: dict[str, Any] | None = None,
+    evaluation: dict[str, Any] | None = None,
+    evaluate_every: int = 1,
+    select: str | None = None,
+    patience: int | None = None,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    deterministic: bool = False,
+    amp: bool | Literal["auto"] = "auto",
+    device: str | None = None,
+    checkpoint_every: float = 60.0,
+    max_steps: int | None = None,
+    reporter: Reporter | None = None,
+    labels: dict[str, Any] | None = None,
+) -> Run:
+    """Train with Adam, select the epoch on validation, score the test split once.
+
+    With ``out``, a kill at any moment loses at most ``checkpoint_every`` seconds, and ``resume=True`` continues bit for bit
+    on the CPU (same number of threads). Without ``out`` nothing is written.
+
+    Args:
+        model: has ``loss(batch) -> scalar``; with :class:`graphkit.models.Model`, the run can be loaded back.
+        task: has ``loader``, ``evaluate`` and ``primary_metric``, such as ``graphkit.load("umls")``.
+        epochs: passes over the training split.
+        lr: Adam's learning rate.
+        weight_decay: Adam's L2 penalty.
+        clip_norm: largest norm of the gradient, or None.
+        loader: options of ``task.loader``, such as ``{"batch_size": 64}``.
+        evaluation: options of ``task.evaluate``, such as ``{"ties": "mean"}``.
+        evaluate_every: epochs between validations; the last epoch always has one.
+        select: validation metric that selects the epoch, higher is better; None takes ``task.primary_metric``.
+        patience: stop after so many validations without a better one, or None.
+        seed: seed of the loader and of every global random stream during the training; the streams of the caller do not move.
+            The initial weights are the caller's.
+        out: run directory.
+        resume: go on from the checkpoint in ``out`` if there is one; a finished run is read back and nothing is trained.
+        deterministic: ``torch.use_deterministic_algorithms`` during the training.
+        amp: bfloat16 autocast in training; ``"auto"`` means on CUDA only. Evaluation is never autocast: rounding scores to
+            8 bits makes ties, and ties decide ranks.
+        device: where to train; None takes CUDA where present.
+        checkpoint_every: seconds between checkpoints within an epoch.
+        max_steps: stop after so many optimizer steps in all, or None.
+        reporter: gets the progress; None shows a bar on a terminal and nothing elsewhere.
+        labels: further fields of the lines in ``results.jsonl``, such as the name of the experiment.
+
+    Raises:
+        UserError: for an option out of range or unknown to the task, a loss that is not finite (naming epoch and step), a
+            directory that already holds a training or cannot be written.
+        KeyboardInterrupt: after control-C; the checkpoint is written first.
+
+    Example:
+        >>> import graphkit as gk
+        >>> from graphkit.models import NBFNet
+        >>> task = gk.load("umls")  # doctest: +SKIP
+        >>> run = gk.fit(NBFNet.for_task(task), task, epochs=5, out="runs/umls")  # doctest: +SKIP
+        >>> run.test["mrr"]  # doctest: +SKIP
+        0.94
+    """
+    loader, evaluation, select = dict(loader or {}), dict(evaluation or {}), select or task.primary_metric
+    options = {
+        "model": type(model).__name__, "model_config": getattr(model, "config", None), "task": getattr(task, "name", None),
+        "epochs": epochs, "lr": lr, "weight_decay": weight_decay, "clip_norm": clip_norm, "loader": loader,
+        "evaluation": evaluation, "evaluate_every": evaluate_every, "select": select, "patience": patience, "seed": seed,
+        "deterministic": deterministic, "amp": amp, "max_steps": max_steps,
+    }  # fmt: skip
+    _check(options, task)
+    directory = None if out is None else RunDirectory(out)
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    autocast = torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda" if amp == "auto" else amp)
+    model.to(place)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+    keeper = Keeper(directory, seed, model, optimizer, options, checkpoint_every)
+    show = default_reporter() if reporter is None else reporter
+    with keeper.locked(), seeded(seed), deterministic_algorithms(deterministic), InterruptGuard() as guard, show:
+        state = keeper.open(resume)
+        show.begin(model, place, seed, epochs, state)
+        try:
+            while not state.finished:
+                model.train()
+                batches = task.loader("train", seed=seed, epoch=state.epoch, start=state.step, **loader)
+                total = state.step + len(batches)
+                for batch in batches:
+                    if state.steps == max_steps:
+                        break
+                    with autocast:
+                        loss = model.loss(batch.to(place))  # type: ignore[operator]
+                    optimizer.zero_grad(set_to_none=True)
+                    loss.backward()
+                    if clip_norm is not None:
+                        torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+                    state.count(loss.item())
+                    optimizer.step()
+                    show.step(state, total)
+                    keeper.step()
+                    guard.check()
+                last = state.epoch == epochs or state.steps == max_steps
+                valid = None
+                if last or state.epoch % evaluate_every == 0:
+                    watch = evaluation_options(task, progress=_watch(guard, show, "valid"))
+                    valid = evaluate(model, task, "valid", **evaluation, **watch)
+                improved = state.end_epoch(valid, select, patience, last)
+                show.epoch(state, select, improved)
+                keeper.end_epoch(improved)
+        except Interrupted:
+            keeper.save()
+            show.message(f"interrupted in epoch {state.epoch}, step {state.step}{keeper.how_to_resume()}")
+            raise
+        keeper.load_best()
+        model.eval()
+        run = None if directory is None else read_run(directory, seed)
+        if run is None:
+            extra = evaluation_options(task, return_ranks=True, progress=_watch(guard, show, "test"))
+            test = evaluate(model, task, "test", **extra, **evaluation)
+            run = record_run(directory, model, task, place, options, state, test, labels)
+        show.end(run, select)
+    return Run(model=model, out=None if directory is None else directory.path, seed=seed, history=state.history, **run)
+
+
+def _watch(guard: InterruptGuard, show: Reporter, split: str) -> Any:
+    """A progress function for ``task.evaluate`` that also lets control-C through."""
+
+    def progress(done: int, total: int) -> None:
+        guard.check()
+        show.evaluating(split, done, total)
+
+    return progress
+
+
+def _check(options: dict[str, Any], task: Any) -> None:
+    """Refuse options out of range before anything is computed or written."""
+    for name in ("epochs", "evaluate_every", "patience", "max_steps"):
+        value = options[name]
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise UserError(f"{name} is {value}, expected a whole number of at least 1")
+    for name, least in (("lr", "above 0"), ("clip_norm", "above 0"), ("weight_decay", "of at least 0")):
+        value = options[name]
+        if value is not None and not (value > 0 or (value == 0 and name == "weight_decay")):
+            raise UserError(f"{name} is {value}, expected a number {least}")
+    if options["amp"] not in (True, False, "auto"):
+        raise UserError(f"amp is {options['amp']!r}, expected true, false or 'auto'")
+    check_options(task.loader, options["loader"], "loader option", without=("self", "split", "seed", "epoch", "start"))
+    owned = ("self", "model", "split", "return_ranks", "progress")
+    check_options(task.evaluate, options["evaluation"], "evaluation option", without=owned)

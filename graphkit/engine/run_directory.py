@@ -1,0 +1,145 @@
+"""The files of one run and how they are written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from graphkit.errors import UserError
+from graphkit.files import atomic_write
+
+__all__ = ["RunDirectory", "read_lines", "writing"]
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[IO[bytes]]:
+    """:func:`graphkit.files.atomic_write`, with the operating system's refusal told to the person.
+
+    Raises:
+        UserError: when the disk is full or the folder may not be written; the previous file is intact.
+    """
+    with _told(path), atomic_write(path) as file:
+        yield file
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Records of a JSON-lines file; a line torn by a kill is left out; no file, no records."""
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text("utf-8").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            records.append(json.loads(line))
+    return records
+
+
+class RunDirectory:
+    """Names and writers of the files in a run directory.
+
+    Example:
+        >>> RunDirectory("runs/umls").checkpoint(3).as_posix()
+        'runs/umls/seed-3/checkpoint.safetensors'
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.environment = self.path / "environment.json"
+        self.results = self.path / "results.jsonl"
+        self.log = self.path / "log.jsonl"
+
+    def checkpoint(self, seed: int) -> Path:
+        return self.path / f"seed-{seed}" / "checkpoint.safetensors"
+
+    def best(self, seed: int) -> Path:
+        return self.path / f"seed-{seed}" / "best.safetensors"
+
+    def test_ranks(self, seed: int) -> Path:
+        return self.path / f"seed-{seed}" / "test_ranks.safetensors"
+
+    def seeds(self) -> list[int]:
+        """Seeds that have best weights."""
+        found = (folder.name.removeprefix("seed-") for folder in self.path.glob("seed-*"))
+        return sorted(int(name) for name in found if name.isdigit() and self.best(int(name)).exists())
+
+    def has_content(self) -> bool:
+        """True when it holds anything besides the lock and remains of an unfinished write."""
+        return self.path.is_dir() and any(not entry.name.startswith(".") for entry in self.path.iterdir())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out for a block, and clear what a killed process left half written.
+
+        The operating system drops the lock with the process, so a kill leaves nothing behind. Systems without ``fcntl``
+        have no lock.
+
+        Raises:
+            UserError: when another process works in the directory.
+        """
+        with _told(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / ".lock").open("ab")
+        with file:
+            try:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except ImportError:
+                pass
+            except OSError as error:
+                raise UserError(f"another process is at work in {self.path}; wait for it or use another folder") from error
+            for pattern in (".*.part", "seed-*/.*.part"):
+                for remains in self.path.glob(pattern):
+                    remains.unlink(missing_ok=True)
+            yield
+
+    def append_log(self, record: dict[str, Any]) -> None:
+        with _told(self.log):
+            self.path.mkdir(parents=True, exist_ok=True)
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+    def restore_log(self, seed: int, history: list[dict[str, Any]]) -> None:
+        """Make the epoch lines of a seed equal to the history in its checkpoint: none twice, none missing."""
+        if not self.log.exists() and not history:
+            return
+        others = [r for r in read_lines(self.log) if r.get("event") != "epoch" or r.get("seed") != seed]
+        self._rewrite(self.log, others + [epoch_line(seed, record) for record in history])
+
+    def write_results(self, lines: list[dict[str, Any]]) -> None:
+        """Add lines to results.jsonl in one atomic write; a line of the same seed and split is replaced."""
+        new = {(line["seed"], line["split"]) for line in lines}
+        kept = [line for line in read_lines(self.results) if (line["seed"], line["split"]) not in new]
+        self._rewrite(self.results, kept + lines)
+
+    def results_of(self, seed: int) -> dict[str, dict[str, Any]]:
+        """Lines of a seed by split."""
+        return {line["split"]: line for line in read_lines(self.results) if line["seed"] == seed}
+
+    def write_json(self, path: Path, value: Any) -> None:
+        with writing(path) as file:
+            file.write((json.dumps(value, indent=2) + "\n").encode())
+
+    def _rewrite(self, path: Path, records: list[dict[str, Any]]) -> None:
+        with writing(path) as file:
+            file.write("".join(json.dumps(record) + "\n" for record in records).encode())
+
+
+def epoch_line(seed: int, record: dict[str, Any]) -> dict[str, Any]:
+    """A line of log.jsonl from a record of the history."""
+    return {"event": "epoch", "seed": seed, **record}
+
+
+@contextlib.contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; what was there before is intact; make room or choose "
+            "another folder, then go on with resume"
+        ) from error

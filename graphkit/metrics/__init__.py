@@ -1,0 +1,25 @@
+"""Ranking metrics with explicit tie rules."""
+
+from graphkit.metrics.ranking import (
+    TIES,
+    check_ties,
+    hits,
+    mean_rank,
+    pooled_hits,
+    rank_from_counts,
+    ranking_metrics,
+    ranks,
+    reciprocal_rank,
+)
+
+__all__ = [
+    "TIES",
+    "check_ties",
+    "hits",
+    "mean_rank",
+    "pooled_hits",
+    "rank_from_counts",
+    "ranking_metrics",
+    "ranks",
+    "reciprocal_rank",
+]

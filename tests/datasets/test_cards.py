@@ -1,0 +1,98 @@
+"""The cards that ship: complete, found by every name, and true."""
+
+import re
+
+import pytest
+import yaml
+
+import graphkit.datasets as datasets
+from graphkit.datasets.readers import READERS
+from graphkit.errors import UserError
+
+CARDS = datasets.cards()
+NAMES = [card.name for card in CARDS]
+
+
+def test_the_expected_data_sets_are_there():
+    expected = {"umls", "kinship", "nations", "countries/s1", "countries/s2", "countries/s3", "codex-s", "codex-m"}
+    expected |= {"wn18", "wn18rr", "fb15k-237", "fb15k-237/v1", "wn18rr/v1"}
+    assert expected <= set(NAMES)
+
+
+@pytest.mark.parametrize("card", CARDS, ids=NAMES)
+def test_a_card_is_complete(card):
+    assert card.reader in READERS and card.task == "knowledge_graph"
+    assert set(card.statistics) == {"entities", "relations", "train", "valid", "test"}
+    assert card.folders and card.licence and card.citation and card.source and card.title and card.defects
+    assert not any(folder.startswith("/") or ".." in folder for folder in card.folders)
+    assert [file.path for file in card.files] == ["train.txt", "valid.txt", "test.txt"]
+    for file in card.files:
+        assert file.url.startswith("https://")
+        for size, digest in file.accepted:
+            assert size > 0 and re.fullmatch("[0-9a-f]{64}", digest)
+
+
+def test_names_and_aliases_are_unambiguous():
+    names = [name.lower() for card in CARDS for name in (card.name, *card.aliases)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("card", CARDS, ids=NAMES)
+def test_every_name_leads_to_its_card(card):
+    for name in (card.name, card.name.upper(), *card.aliases):
+        assert datasets.card(name) is card
+
+
+def test_families_by_path_or_argument():
+    assert datasets.card("countries", variant="S2").name == "countries/s2"
+    assert datasets.card("fb15k-237", variant="v1").name == "fb15k-237/v1"
+    for call, message in (
+        (lambda: datasets.card("countries"), "family of data sets; name one of 'countries/s1', 'countries/s2'"),
+        (
+            lambda: datasets.card("countries", variant="s9"),
+            "unknown data set 'countries/s9'; did you mean 'countries/s",
+        ),
+        (lambda: datasets.card("umls", variant="s1"), "'umls' has no variants"),
+        (lambda: datasets.card("umsl"), "unknown data set 'umsl'; did you mean 'umls'"),
+    ):
+        with pytest.raises(UserError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_statistics_and_leaks_of_the_real_data(name, data_root, monkeypatch):
+    monkeypatch.setenv("GRAPHKIT_DATA", str(data_root))
+    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
+    missing = [place.file for place in datasets.where(name) if place.path is None]
+    if missing:
+        pytest.skip(f"{name} is neither in GRAPHKIT_DATA nor in an installed distribution: {missing}")
+    task = datasets.load(name)
+    assert task.statistics() == datasets.card(name).statistics
+    assert task.leak_check()
+
+
+def test_a_card_of_ones_own(toy):
+    task = datasets.load(toy.name, root=toy.root)
+    assert task.statistics() == toy.content["statistics"]
+    assert task.entities == ["france", "italy", "madrid", "paris", "rome", "spain"]
+
+
+def test_malformed_cards_are_refused(toy):
+    cases = [
+        (lambda card: card.pop("title"), "lacks title"),
+        (lambda card: card.update(licens="MIT"), "unknown key 'licens'; did you mean 'licence'"),
+        (lambda card: card["files"][0].pop("sha256"), "file 0 of the data card .* lacks sha256"),
+        (lambda card: card.update(reader="tripels"), "unknown reader 'tripels'; did you mean 'triples'"),
+    ]
+    for spoil, message in cases:
+        content = yaml.safe_load(yaml.safe_dump(toy.content))
+        spoil(content)
+        toy.path.write_text(yaml.safe_dump(content))
+        with pytest.raises(UserError, match=message):
+            datasets.load(toy.name, root=toy.root)
+    for text, message in ((b"a: [", "is no YAML text"), (b"- 1", "must be a mapping"), (b"\xff\xfe", "is no YAML")):
+        toy.path.write_bytes(text)
+        with pytest.raises(UserError, match=message):
+            datasets.card(toy.name)
+    with pytest.raises(UserError, match="no data card"):
+        datasets.card("none.yaml")

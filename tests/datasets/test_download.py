@@ -1,0 +1,116 @@
+"""Fetching: from a server on this machine, never when offline, never half a file."""
+
+import functools
+import http.server
+import shutil
+import socket
+import threading
+
+import pytest
+
+import graphkit.datasets as datasets
+from graphkit.errors import UserError
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def served(toy, tmp_path):
+    """The toy card with addresses on a local server; its files are no longer under the root."""
+    folder = tmp_path / "served"
+    shutil.move(toy.raw, folder)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
+    threading.Thread(target=functools.partial(server.serve_forever, poll_interval=0.01), daemon=True).start()
+    for file in toy.content["files"]:
+        file["url"] = f"http://127.0.0.1:{server.server_port}/{file['path']}"
+    toy.write()
+    toy.served = folder
+    yield toy
+    server.shutdown()
+    server.server_close()
+
+
+def test_missing_files_are_fetched_into_the_cache_once(served, cache, capsys):
+    assert {place.origin for place in datasets.where(served.name)} == {"missing"}
+    assert not [ok for _, ok, _ in datasets.verify(served.name) if ok]
+    task = datasets.load(served.name)
+    assert task.num_entities == 6
+    assert sorted(path.name for path in (cache / "raw" / "toy").iterdir()) == ["test.txt", "train.txt", "valid.txt"]
+    shutil.rmtree(served.served)
+    assert [place.origin for place in datasets.fetch(served.name)] == ["cache"] * 3
+    assert all(ok for _, ok, _ in datasets.verify(served.name))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_wrong_file_on_the_server_is_refused(served, cache):
+    (served.served / "valid.txt").write_text("something else")
+    with pytest.raises(
+        UserError, match=r"valid.txt is not what the card of 'toy' expects .*place it by hand as .GRAPH"
+    ):
+        datasets.load(served.name)
+    assert [path.name for path in (cache / "raw" / "toy").iterdir()] == ["train.txt"]
+
+
+def test_a_file_that_is_not_on_the_server(served):
+    (served.served / "test.txt").unlink()
+    with pytest.raises(UserError, match=r"fetching http.*test.txt failed \(the server answers 404\)"):
+        datasets.fetch(served.name)
+
+
+def test_an_altered_file_in_the_cache_is_refused_not_replaced(served, cache):
+    datasets.fetch(served.name)
+    file = cache / "raw" / "toy" / "train.txt"
+    file.write_text("altered")
+    with pytest.raises(UserError, match="is truncated"):
+        datasets.load(served.name)
+    assert file.read_text() == "altered"
+
+
+def test_no_server(toy):
+    shutil.rmtree(toy.root)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for file in toy.content["files"]:
+        file["url"] = f"http://127.0.0.1:{port}/{file['path']}"
+    toy.write()
+    with pytest.raises(
+        UserError, match=r"no connection to the server.*place it by hand as .GRAPHKIT_DATA/toy/raw/train"
+    ):
+        datasets.load(toy.name)
+
+
+def test_offline_no_connection_is_opened(served, monkeypatch):
+    def refuse(*_, **__):
+        pytest.fail("a connection was opened")
+
+    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    for call in (datasets.load, datasets.fetch):
+        with pytest.raises(
+            UserError, match=r"GRAPHKIT_OFFLINE is set; .*place it by hand as .GRAPHKIT_DATA/toy/raw/train"
+        ):
+            call(served.name)
+
+
+def test_an_explicit_root_fetches_nothing(served, tmp_path):
+    with pytest.raises(UserError, match="lacks files"):
+        datasets.fetch(served.name, root=tmp_path)
+
+
+def test_a_file_without_an_address_must_be_placed_by_hand(toy):
+    shutil.rmtree(toy.root)
+    with pytest.raises(UserError, match=r"has no address to fetch it from; place it by hand as .GRAPHKIT_DATA/toy/raw"):
+        datasets.load(toy.name)
+
+
+def test_a_cache_without_room_for_a_download(served, tmp_path, monkeypatch):
+    blocked = tmp_path / "blocked"
+    blocked.write_text("a file where the cache folder should be")
+    monkeypatch.setenv("GRAPHKIT_CACHE", str(blocked))
+    with pytest.raises(UserError, match="cannot be written to"):
+        datasets.load(served.name)

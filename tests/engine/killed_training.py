@@ -1,0 +1,46 @@
+"""Train in a child that is killed at random moments, resuming until it is through; prints the number of kills.
+
+Run as a process of its own: it imports torch once and forks, so that a kill costs milliseconds.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+
+from toy import ToyTask, toy_model
+
+from graphkit.engine.fit import fit
+
+
+def train(out):
+    model = toy_model(seed=3)
+    options = {"seed": 5, "evaluate_every": 2, "checkpoint_every": 0.01, "loader": {"batch_size": 4}}
+    fit(model, ToyTask(repeat=32), epochs=8, out=out, resume=True, **options)
+
+
+def main(out, kills, seed):
+    fit(toy_model(), ToyTask(), epochs=1)  # torch imports much at the first optimizer
+    moments = random.Random(seed)
+    killed = 0
+    while True:
+        child = os.fork()
+        if child == 0:
+            train(out)
+            os._exit(0)
+        if killed < kills:
+            time.sleep(moments.uniform(0.0, 0.2))
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            killed += 1
+        elif os.WEXITSTATUS(status):
+            sys.exit(f"the training failed after {killed} kills")
+        else:
+            break
+    print(killed)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
