@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from graphkit.data.evaluation import rank_triples
 from graphkit.data.fact_index import FactIndex
 from graphkit.data.leaks import SPLITS, Certificate, check_leaks
 from graphkit.data.message_graph import MessageGraph
+from graphkit.data.names import identify, numbered
 from graphkit.data.query_loader import QueryLoader
 from graphkit.errors import UserError, nearest
 from graphkit.metrics import ranking_metrics, reciprocal_rank
@@ -58,8 +58,8 @@ class KnowledgeGraphTask:
         self.name = name
         self.entities, self.relations = list(entities), list(relations)
         self.provenance = dict(provenance or {})
-        self._entity_ids = _numbered(self.entities, "entity", name)
-        self._relation_ids = _numbered(self.relations, "relation", name)
+        self._entity_ids = numbered(self.entities, "entity", name)
+        self._relation_ids = numbered(self.relations, "relation", name)
         bound = torch.tensor([self.num_entities, self.num_relations, self.num_entities])
         for split, triples in zip(SPLITS, (train, valid, test), strict=True):
             if not isinstance(triples, Tensor) or triples.dtype != torch.int64 or triples.shape[1:] != (3,):
@@ -307,7 +307,7 @@ class KnowledgeGraphTask:
             >>> KnowledgeGraphTask.from_names("toy", [("b", "r", "a")], [], []).entity_id("b")
             1
         """
-        return _identify(name_or_id, self._entity_ids, "entity")
+        return identify(name_or_id, self._entity_ids, "entity")
 
     def relation_id(self, name_or_id: str | int) -> int:
         """Id of a base relation given by name or id.
@@ -319,26 +319,4 @@ class KnowledgeGraphTask:
             >>> KnowledgeGraphTask.from_names("toy", [("b", "r", "a")], [], []).relation_id("r")
             0
         """
-        return _identify(name_or_id, self._relation_ids, "relation")
-
-
-def _numbered(names: list[str], what: str, task: str) -> dict[str, int]:
-    ids = {name: i for i, name in enumerate(names)}
-    if len(ids) != len(names):
-        twice = next(name for i, name in enumerate(names) if ids[name] != i)
-        raise UserError(f"the {what} name {twice!r} occurs twice in {task}; names must be unique")
-    return ids
-
-
-def _identify(name_or_id: str | int, ids: dict[str, int], what: str) -> int:
-    if isinstance(name_or_id, str):
-        if name_or_id not in ids:
-            raise UserError(nearest(name_or_id, ids, what))
-        return ids[name_or_id]
-    try:
-        number = operator.index(name_or_id)
-    except TypeError:
-        raise UserError(f"{name_or_id!r} is no {what}; give its name or its id") from None
-    if not 0 <= number < len(ids):
-        raise UserError(f"{what} id {number} is out of range; ids are 0 .. {len(ids) - 1}")
-    return number
+        return identify(name_or_id, self._relation_ids, "relation")

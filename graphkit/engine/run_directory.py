@@ -107,8 +107,13 @@ class RunDirectory:
         """Make the epoch lines of a seed equal to the history in its checkpoint: none twice, none missing."""
         if not self.log.exists() and not history:
             return
-        others = [r for r in read_lines(self.log) if r.get("event") != "epoch" or r.get("seed") != seed]
-        self._rewrite(self.log, others + [epoch_line(seed, record) for record in history])
+        wanted = {record["epoch"]: epoch_line(seed, record) for record in history}
+        kept = []
+        for line in read_lines(self.log):
+            own = line.get("event") == "epoch" and line.get("seed") == seed
+            if not own or wanted.pop(line["epoch"], None) is not None:
+                kept.append(line)
+        self._rewrite(self.log, kept + list(wanted.values()))
 
     def write_results(self, lines: list[dict[str, Any]]) -> None:
         """Add lines to results.jsonl in one atomic write; a line of the same seed and split is replaced."""

@@ -86,6 +86,19 @@ class CSRGraph:
         self._sorted[key] = (weakref.ref(values), result)
         return result
 
+    def in_degree(self, edge_mask: Tensor | None = None) -> Tensor:
+        """Number of (kept) edges into each node, int64 ``[N]``.
+
+        Example:
+            >>> CSRGraph(torch.tensor([[0, 2], [1, 1]]), num_nodes=3).in_degree().tolist()
+            [0, 2, 0]
+        """
+        if edge_mask is None:
+            return self.ptr.diff()
+        kept = torch.zeros(self.num_edges + 1, dtype=torch.int64, device=self.device)
+        torch.cumsum(self.by_position(edge_mask, torch.uint8), 0, dtype=torch.int64, out=kept[1:])
+        return kept[self.ptr].diff()
+
     def edges_between(self, source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """All edges source[i] -> target[i], by bisection: no pass over the graph.
 

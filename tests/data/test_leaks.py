@@ -71,9 +71,9 @@ def test_an_evaluation_triple_in_the_message_graph():
 def test_an_evaluation_triple_in_the_message_graph_by_its_inverse_only():
     task = task_of(TRAIN, VALID, TEST, entities=4)
     h, r, t = TEST[0]
-    # Valid edges in pairs, but the inverse of the test triple stands where a fact should.
-    task._graphs["train"] = MessageGraph(torch.tensor([[t, h], [h, t]]), torch.tensor([r + 1, r]), 4, 2)
-    with pytest.raises(LeakError):
+    # The inverse of the test triple stands where a fact should.
+    task._graphs["train"] = MessageGraph(torch.tensor([[t, h], [h, t]]), torch.tensor([r + 1, r + 1]), 4, 2)
+    with pytest.raises(LeakError, match="test triples are edges of their message graph, inverted"):
         task.leak_check()
 
 

@@ -59,6 +59,7 @@ def test_families_by_path_or_argument():
             call()
 
 
+@pytest.mark.data
 @pytest.mark.parametrize("name", NAMES)
 def test_statistics_and_leaks_of_the_real_data(name, data_root, monkeypatch):
     monkeypatch.setenv("GRAPHKIT_DATA", str(data_root))

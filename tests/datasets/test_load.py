@@ -38,6 +38,7 @@ def test_an_installed_distribution_is_found_without_importing_it(monkeypatch):
     assert ("pykeen" in sys.modules) == loaded
 
 
+@pytest.mark.data
 @needs_wheel
 def test_the_wheel_and_the_public_layout_give_the_same_task(data_root):
     from_root = datasets.load("umls", root=data_root)

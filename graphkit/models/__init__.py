@@ -1,0 +1,23 @@
+"""Models: one paper a file."""
+
+from __future__ import annotations
+
+from graphkit.models.base import Model
+from graphkit.models.nbfnet import NBFNet
+
+__all__ = ["SIZES", "Model", "NBFNet", "registry"]
+
+_MODELS: tuple[type[Model], ...] = (NBFNet,)
+
+#: constructor arguments that come from a task, never from an experiment file
+SIZES = frozenset(name for model in _MODELS for name in model.sizes)
+
+
+def registry() -> dict[str, type[Model]]:
+    """The models by name.
+
+    Example:
+        >>> registry()["NBFNet"].__name__
+        'NBFNet'
+    """
+    return {model.__name__: model for model in _MODELS}

@@ -1,0 +1,171 @@
+"""One layer of NBFNet: relational messages from the neighbours and the boundary, aggregated and combined with the state."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.errors import UserError, nearest
+from graphkit.ops import CSRGraph, relational_pna, relational_spmm
+from graphkit.ops.csr import as_csr
+
+__all__ = ["AGGREGATES", "MESSAGES", "BellmanFordConv", "degree_scalers"]
+
+MESSAGES = {"transe": "add", "distmult": "mul", "rotate": "rotate"}
+AGGREGATES = ("sum", "mean", "max", "pna")
+
+
+def degree_scalers(graph: CSRGraph, edge_mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+    r"""PNA's amplification and attenuation of each node.
+
+    With D the kept edges into a node plus one for the boundary: :math:`s = \log D / \mathrm{mean}_v \log D_v` over all
+    nodes, and :math:`1 / \max(s, 0.01)`.
+
+    Args:
+        graph: N nodes.
+        edge_mask: bool ``[E]`` or None.
+
+    Returns:
+        ``[N, 2]``.
+
+    Example:
+        >>> graph = CSRGraph(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
+        >>> degree_scalers(graph, None, torch.float32)
+        tensor([[1., 1.],
+                [1., 1.]])
+    """
+    degree = graph.in_degree(edge_mask).to(torch.float64) + 1
+    log = degree.log()
+    # a graph without edges has no spread of degrees to speak of
+    scale = log / log.mean().clamp(min=torch.finfo(torch.float64).tiny)
+    return torch.stack([scale, 1 / scale.clamp(min=1e-2)], 1).to(dtype)
+
+
+class BellmanFordConv(nn.Module):
+    r"""One generalized Bellman-Ford iteration with learned operators.
+
+    .. math:: m_e = w_e \, (h_u \otimes r_e), \quad a_v = \mathrm{AGGREGATE}(\{m_e\} \cup \{b_v\}), \quad
+        h'_v = \mathrm{ReLU}(\mathrm{LayerNorm}(W [h_v; a_v] + c)) \; (+ h_v)
+
+    PNA's 12 in_channels features (mean, max, min, std, each plain, amplified and attenuated by the degree) are never
+    formed: the weight is regrouped into three blocks that act on the four aggregates. The weight's columns stay in the
+    published order (channel, aggregate, scaler).
+
+    Args:
+        in_channels, out_channels: widths.
+        num_relations: R2, edge types with inverses.
+        query_channels: width of the query; needed if ``dependent``.
+        message: ``"distmult"`` (product), ``"transe"`` (sum) or ``"rotate"`` (complex product).
+        aggregate: ``"pna"``, ``"sum"``, ``"mean"`` or ``"max"``.
+        dependent: relation vectors are a linear map of the query; otherwise one table for all queries.
+        layer_norm, short_cut: as in the equation; the short cut needs equal widths.
+
+    Raises:
+        UserError: unknown message or aggregate, an odd width with ``"rotate"``.
+
+    Source:
+        Zhu et al., Neural Bellman-Ford Networks (NeurIPS 2021), section 3.2; Corso et al., PNA (NeurIPS 2020).
+
+    Example:
+        >>> conv = BellmanFordConv(8, 8, num_relations=2, query_channels=8)
+        >>> edges, kind = torch.tensor([[0, 1], [1, 0]]), torch.tensor([0, 1])
+        >>> query, heads = torch.randn(3, 8), torch.tensor([0, 0, 1])
+        >>> conv(torch.zeros(3, 2, 8), query, heads, query, edges, kind).shape
+        torch.Size([3, 2, 8])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        num_relations: int,
+        *,
+        query_channels: int | None = None,
+        message: str = "distmult",
+        aggregate: str = "pna",
+        dependent: bool = True,
+        layer_norm: bool = True,
+        short_cut: bool = True,
+    ) -> None:
+        super().__init__()
+        if message not in MESSAGES:
+            raise UserError(nearest(str(message), MESSAGES, "message"))
+        if aggregate not in AGGREGATES:
+            raise UserError(nearest(str(aggregate), AGGREGATES, "aggregate"))
+        if message == "rotate" and in_channels % 2:
+            raise UserError(f"message='rotate' needs an even width, got {in_channels} channels")
+        self.in_channels, self.out_channels, self.num_relations = in_channels, out_channels, num_relations
+        self.message, self.aggregate = message, aggregate
+        self.short_cut = short_cut and in_channels == out_channels
+        if dependent:
+            if query_channels is None:
+                raise UserError("dependent relations are made from the query; pass query_channels")
+            self.relation_linear = nn.Linear(query_channels, num_relations * in_channels)
+            self.relation = None
+        else:
+            self.relation_linear = None
+            self.relation = nn.Embedding(num_relations, in_channels)
+        self.linear = nn.Linear((13 if aggregate == "pna" else 2) * in_channels, out_channels)
+        self.norm = nn.LayerNorm(out_channels) if layer_norm else None
+
+    def relations(self, query: Tensor) -> Tensor:
+        """Vectors of all relations: ``[B, R2, in_channels]`` made from the query, or ``[R2, in_channels]``."""
+        if self.relation_linear is None:
+            assert self.relation is not None
+            return self.relation.weight.to(query.dtype)
+        return self.relation_linear(query).view(len(query), self.num_relations, self.in_channels)
+
+    def forward(
+        self,
+        x: Tensor,
+        query: Tensor,
+        source: Tensor,
+        boundary: Tensor,
+        edge_index: Tensor | CSRGraph,
+        edge_type: Tensor,
+        *,
+        edge_weight: Tensor | None = None,
+        edge_mask: Tensor | None = None,
+        scalers: Tensor | None = None,
+    ) -> Tensor:
+        """One iteration.
+
+        Args:
+            x: state ``[B, N, in_channels]``.
+            query: ``[B, query_channels]``.
+            source: int64 ``[B]``, the node of each query whose boundary is not zero.
+            boundary: ``[B, in_channels]``, its value.
+            edge_index, edge_type, edge_weight, edge_mask: as :func:`graphkit.ops.relational_spmm`.
+            scalers: :func:`degree_scalers`, if the caller shares them between layers.
+
+        Returns:
+            ``[B, N, out_channels]``.
+        """
+        graph = as_csr(edge_index, x.shape[1])
+        relation = self.relations(query).to(x.dtype)
+        edges = dict(num_nodes=x.shape[1], message=MESSAGES[self.message], edge_weight=edge_weight, edge_mask=edge_mask)
+        boundary = boundary.to(x.dtype)
+        if self.aggregate == "pna":
+            features = relational_pna(graph, edge_type, x, relation, boundary=(source, boundary), **edges)  # type: ignore[arg-type]
+            if scalers is None:
+                scalers = degree_scalers(graph, edge_mask, x.dtype)
+            out = self._combine_pna(x, features, scalers)
+        else:
+            features = relational_spmm(
+                graph, edge_type, x, relation, boundary=(source, boundary), reduce=self.aggregate, **edges  # type: ignore[arg-type]
+            )
+            out = self.linear(torch.cat([x, features], -1))
+        if self.norm is not None:
+            out = self.norm(out)
+        out = out.relu()
+        return out + x if self.short_cut else out
+
+    def _combine_pna(self, x: Tensor, features: Tensor, scalers: Tensor) -> Tensor:
+        """The linear map of [x; PNA features] from the four aggregates alone."""
+        width, out_channels = self.in_channels, self.out_channels
+        of_state, of_features = self.linear.weight.split([width, 12 * width], 1)
+        # columns (channel, aggregate, scaler) -> rows (scaler, out), columns (aggregate, channel)
+        blocks = of_features.view(out_channels, width, 4, 3).permute(3, 0, 2, 1).reshape(3 * out_channels, 4 * width)
+        parts = nn.functional.linear(features.flatten(2), blocks).unflatten(-1, (3, out_channels))
+        out = nn.functional.linear(x, of_state, self.linear.bias) + parts[:, :, 0]
+        return out + parts[:, :, 1] * scalers[:, :1] + parts[:, :, 2] * scalers[:, 1:]
