@@ -10,25 +10,15 @@
 #include <tuple>
 #include <vector>
 
+#include "isa.h"
+
 namespace graphkit {
 namespace {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-const RelationalKernels& kernels() {
-  static const RelationalKernels& chosen = [] () -> const RelationalKernels& {
-#ifdef GRAPHKIT_X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
-      return avx512::relational_kernels;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2::relational_kernels;
-#endif
-    return baseline::relational_kernels;
-  }();
-  return chosen;
-}
+const RelationalKernels& kernels() { return GRAPHKIT_KERNELS(relational_kernels); }
 
 template <class F> void parallel(int64_t count, const F& f) {
   torch::stable::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {

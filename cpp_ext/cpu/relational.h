@@ -76,14 +76,10 @@ struct RelationalKernels {
   void (*backward)(const Backward&, int64_t batch, int64_t piece, int64_t group);
   void (*backward_join)(const Backward&, int64_t batch);
   void (*weight_gradient)(const Backward&, int64_t piece);
-  const char* name;
 };
 
 namespace baseline { extern const RelationalKernels relational_kernels; }
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
-#define GRAPHKIT_X86 1
 namespace avx2 { extern const RelationalKernels relational_kernels; }
 namespace avx512 { extern const RelationalKernels relational_kernels; }
-#endif
 
 }  // namespace graphkit

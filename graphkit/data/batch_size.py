@@ -59,4 +59,5 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and "allocate" in str(error)
+    # The CPU allocator says "can't allocate memory", cuBLAS says "CUBLAS_STATUS_ALLOC_FAILED".
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in ("allocate", "ALLOC_FAILED"))

@@ -1,6 +1,8 @@
 """Training, evaluation, checkpoints, experiments and their records."""
 
+from graphkit.engine.config import Config, load_config
 from graphkit.engine.evaluate import evaluate, load_model
 from graphkit.engine.fit import Run, fit
+from graphkit.engine.run import evaluate_run, run_experiment
 
-__all__ = ["Run", "evaluate", "fit", "load_model"]
+__all__ = ["Config", "Run", "evaluate", "evaluate_run", "fit", "load_config", "load_model", "run_experiment"]

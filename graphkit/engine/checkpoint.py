@@ -1,8 +1,8 @@
-"""Checkpoints: one safetensors file with everything a training needs to go on bit for bit, and one with the best weights.
+"""Checkpoints: one safetensors file with all that a training needs to go on bit for bit, one with the best weights.
 
-Order of the two files: the checkpoint that closes an epoch is written first, the best weights after it. A kill between the
-two leaves a checkpoint whose own weights are the best ones, so resuming writes the missing file from it. The log and the
-history agree in the same way: the history is in the checkpoint, and the log is restored from it.
+Order of the two: the checkpoint that closes an epoch is written first, the best weights after it. A kill between the
+two leaves a checkpoint whose own weights are the best ones, so resuming writes the missing file from it. The log
+agrees in the same way: the history of epochs is in the checkpoint, and the log is restored from it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
     Raises:
         UserError: when the file cannot be written; the previous one is intact.
     """
-    whole = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    whole = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
     content = safetensors.torch.save(whole, metadata={"graphkit": json.dumps(metadata)})
     with writing(path) as file:
         file.write(content)

@@ -82,7 +82,11 @@ def cpu_model() -> str:
 def cpu_features() -> list[str]:
     """Vector instruction sets of the processor."""
     flags = set(_cpuinfo("flags").split() or _cpuinfo("Features").split())
-    return [name for name in ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve") if name in flags]
+    return [
+        name
+        for name in ("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve")
+        if name in flags
+    ]
 
 
 def device_name(device: torch.device) -> str:

@@ -11,7 +11,7 @@ from graphkit.engine.checkpoint import read_metadata, read_tensors
 from graphkit.engine.options import accepted, check_options
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.engine.seeding import preserved_rng
-from graphkit.errors import UserError, nearest
+from graphkit.errors import UserError
 
 __all__ = ["evaluate", "load_model"]
 
@@ -72,8 +72,8 @@ def load_model(run_dir: str | os.PathLike[str], seed: int | None = None) -> torc
     models = registry()
     if metadata["model"] not in models or metadata["config"] is None:
         raise UserError(
-            f"{path} holds a {metadata['model']}, which is not one of graphkit's models; build it yourself and read its "
-            "weights with safetensors.torch.load_file"
+            f"{path} holds a {metadata['model']}, which is not one of graphkit's models; build it yourself and read "
+            "its weights with safetensors.torch.load_file"
         )
     model = models[metadata["model"]](**metadata["config"])
     model.load_state_dict(weights)
@@ -107,5 +107,3 @@ def best_seed(directory: RunDirectory) -> int:
         return float(metadata["metrics"][metadata["select"]]), -seed
 
     return max(trained_seeds(directory), key=score)
-
-

@@ -12,12 +12,11 @@ import torch
 from graphkit.engine.checkpoint import Keeper
 from graphkit.engine.evaluate import evaluate, evaluation_options
 from graphkit.engine.interrupt import Interrupted, InterruptGuard
-from graphkit.engine.options import check_options
+from graphkit.engine.options import check_options, check_ranges
 from graphkit.engine.progress import Reporter, default_reporter
 from graphkit.engine.results import read_run, record_run
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.engine.seeding import deterministic_algorithms, seeded
-from graphkit.errors import UserError
 
 __all__ = ["Run", "fit"]
 
@@ -30,7 +29,7 @@ class Run:
         test: metrics of the best weights on the test split.
         valid: metrics of the best weights on the validation split.
         best_epoch: the epoch they come from, counted from 1.
-        history: one record per epoch: ``epoch``, ``loss`` (mean over its steps), ``seconds``, ``valid`` where evaluated.
+        history: one record per epoch: ``epoch``, ``loss`` (mean over steps), ``seconds``, and ``valid`` where evaluated.
         model: the model with the best weights.
         out: the run directory, or None.
         seconds: seconds of training and validation, over all processes that worked on it.
@@ -75,8 +74,8 @@ def fit(
 ) -> Run:
     """Train with Adam, select the epoch on validation, score the test split once.
 
-    With ``out``, a kill at any moment loses at most ``checkpoint_every`` seconds, and ``resume=True`` continues bit for bit
-    on the CPU (same number of threads). Without ``out`` nothing is written.
+    With ``out``, a kill at any moment loses at most ``checkpoint_every`` seconds, and ``resume=True`` continues bit for
+    bit on the CPU (same number of threads). Without ``out`` nothing is written.
 
     Args:
         model: has ``loss(batch) -> scalar``; with :class:`graphkit.models.Model`, the run can be loaded back.
@@ -90,13 +89,13 @@ def fit(
         evaluate_every: epochs between validations; the last epoch always has one.
         select: validation metric that selects the epoch, higher is better; None takes ``task.primary_metric``.
         patience: stop after so many validations without a better one, or None.
-        seed: seed of the loader and of every global random stream during the training; the streams of the caller do not move.
-            The initial weights are the caller's.
+        seed: seed of the loader and of every global random stream during the training; the streams of the caller do
+            not move. The initial weights are the caller's.
         out: run directory.
-        resume: go on from the checkpoint in ``out`` if there is one; a finished run is read back and nothing is trained.
+        resume: go on from the checkpoint in ``out`` if there is one; of a finished run the results are read back.
         deterministic: ``torch.use_deterministic_algorithms`` during the training.
-        amp: bfloat16 autocast in training; ``"auto"`` means on CUDA only. Evaluation is never autocast: rounding scores to
-            8 bits makes ties, and ties decide ranks.
+        amp: bfloat16 autocast in training; ``"auto"`` means on CUDA only. Evaluation is never autocast: rounding
+            scores to 8 bits makes ties, and ties decide ranks.
         device: where to train; None takes CUDA where present.
         checkpoint_every: seconds between checkpoints within an epoch.
         max_steps: stop after so many optimizer steps in all, or None.
@@ -104,8 +103,8 @@ def fit(
         labels: further fields of the lines in ``results.jsonl``, such as the name of the experiment.
 
     Raises:
-        UserError: for an option out of range or unknown to the task, a loss that is not finite (naming epoch and step), a
-            directory that already holds a training or cannot be written.
+        UserError: for an option out of range or unknown to the task, a loss that is not finite (naming epoch and
+            step), a directory that already holds a training or cannot be written.
         KeyboardInterrupt: after control-C; the checkpoint is written first.
 
     Example:
@@ -118,12 +117,13 @@ def fit(
     """
     loader, evaluation, select = dict(loader or {}), dict(evaluation or {}), select or task.primary_metric
     options = {
-        "model": type(model).__name__, "model_config": getattr(model, "config", None), "task": getattr(task, "name", None),
+        "model": type(model).__name__, "model_config": getattr(model, "config", None), "task": task.name, "seed": seed,
         "epochs": epochs, "lr": lr, "weight_decay": weight_decay, "clip_norm": clip_norm, "loader": loader,
-        "evaluation": evaluation, "evaluate_every": evaluate_every, "select": select, "patience": patience, "seed": seed,
+        "evaluation": evaluation, "evaluate_every": evaluate_every, "select": select, "patience": patience,
         "deterministic": deterministic, "amp": amp, "max_steps": max_steps,
     }  # fmt: skip
-    _check(options, task)
+    check_ranges({**options, "checkpoint_every": checkpoint_every})
+    _check_task_options(loader, evaluation, task)
     directory = None if out is None else RunDirectory(out)
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda" if amp == "auto" else amp)
@@ -186,18 +186,7 @@ def _watch(guard: InterruptGuard, show: Reporter, split: str) -> Any:
     return progress
 
 
-def _check(options: dict[str, Any], task: Any) -> None:
-    """Refuse options out of range before anything is computed or written."""
-    for name in ("epochs", "evaluate_every", "patience", "max_steps"):
-        value = options[name]
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise UserError(f"{name} is {value}, expected a whole number of at least 1")
-    for name, least in (("lr", "above 0"), ("clip_norm", "above 0"), ("weight_decay", "of at least 0")):
-        value = options[name]
-        if value is not None and not (value > 0 or (value == 0 and name == "weight_decay")):
-            raise UserError(f"{name} is {value}, expected a number {least}")
-    if options["amp"] not in (True, False, "auto"):
-        raise UserError(f"amp is {options['amp']!r}, expected true, false or 'auto'")
-    check_options(task.loader, options["loader"], "loader option", without=("self", "split", "seed", "epoch", "start"))
+def _check_task_options(loader: dict[str, Any], evaluation: dict[str, Any], task: Any) -> None:
+    check_options(task.loader, loader, "loader option", without=("self", "split", "seed", "epoch", "start"))
     owned = ("self", "model", "split", "return_ranks", "progress")
-    check_options(task.evaluate, options["evaluation"], "evaluation option", without=owned)
+    check_options(task.evaluate, evaluation, "evaluation option", without=owned)

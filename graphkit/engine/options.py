@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from graphkit.errors import UserError, nearest
 
-__all__ = ["accepted", "check_options"]
+__all__ = ["accepted", "check_options", "check_ranges"]
 
 
 def accepted(function: Callable[..., Any], without: Collection[str] = ()) -> set[str] | None:
@@ -45,3 +46,25 @@ def check_options(
             raise UserError(f"{what} {name!r} is set by the engine; leave it out")
         if known is not None and name not in known:
             raise UserError(nearest(name, known, what))
+
+
+def check_ranges(options: Mapping[str, Any], where: Callable[[str], str] = str) -> None:
+    """Refuse options of :func:`graphkit.fit` out of range, before anything is computed or written.
+
+    Args:
+        options: options by name; absent ones are not looked at.
+        where: from the name of an option to the words that locate it.
+
+    Raises:
+        UserError: naming the option, its value and what was expected.
+    """
+    for name in ("epochs", "evaluate_every", "patience", "max_steps"):
+        value = options.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise UserError(f"{where(name)} is {value!r}, expected a whole number of at least 1")
+    for name, zero in (("lr", False), ("clip_norm", False), ("weight_decay", True), ("checkpoint_every", True)):
+        value = options.get(name)
+        if value is not None and not (0 < value < math.inf or (zero and value == 0)):
+            raise UserError(f"{where(name)} is {value!r}, expected a number {'of at least' if zero else 'above'} 0")
+    if options.get("amp", "auto") not in (True, False, "auto"):
+        raise UserError(f"{where('amp')} is {options['amp']!r}, expected true, false or 'auto'")

@@ -34,7 +34,7 @@ def record_run(
         if ranks is not None:
             write_tensors(directory.test_ranks(seed), ranks, {"seed": seed, "ties": options["evaluation"].get("ties")})
         if not directory.environment.exists():
-            directory.write_json(directory.environment, environment(task, options["deterministic"]))
+            directory.write_environment(environment(task, options["deterministic"]))
         common = {
             "data": options["task"],
             "model": options["model"],
@@ -54,7 +54,10 @@ def record_run(
         head = {"experiment": None, **(labels or {})}
         # Both lines in one write: a seed is either finished or not.
         directory.write_results(
-            [{**head, **common, "split": split, "metrics": metrics} for split, metrics in (("valid", valid), ("test", test))]
+            [
+                {**head, **common, "split": split, "metrics": metrics}
+                for split, metrics in (("valid", valid), ("test", test))
+            ]
         )
     return _fields(valid, test, state.best["epoch"], round(state.seconds, 3), state.steps)
 

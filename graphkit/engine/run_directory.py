@@ -12,7 +12,19 @@ from typing import IO, Any
 from graphkit.errors import UserError
 from graphkit.files import atomic_write
 
-__all__ = ["RunDirectory", "read_lines", "writing"]
+__all__ = ["RunDirectory", "epoch_line", "read_lines", "told", "writing"]
+
+
+@contextlib.contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into a message for a person."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}; what was there before is intact; make room or choose "
+            "another folder, then go on with resume"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -22,7 +34,7 @@ def writing(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         UserError: when the disk is full or the folder may not be written; the previous file is intact.
     """
-    with _told(path), atomic_write(path) as file:
+    with told(path), atomic_write(path) as file:
         yield file
 
 
@@ -80,7 +92,7 @@ class RunDirectory:
         Raises:
             UserError: when another process works in the directory.
         """
-        with _told(self.path):
+        with told(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             file = (self.path / ".lock").open("ab")
         with file:
@@ -91,14 +103,16 @@ class RunDirectory:
             except ImportError:
                 pass
             except OSError as error:
-                raise UserError(f"another process is at work in {self.path}; wait for it or use another folder") from error
+                raise UserError(
+                    f"another process is at work in {self.path}; wait for it or use another folder"
+                ) from error
             for pattern in (".*.part", "seed-*/.*.part"):
                 for remains in self.path.glob(pattern):
                     remains.unlink(missing_ok=True)
             yield
 
     def append_log(self, record: dict[str, Any]) -> None:
-        with _told(self.log):
+        with told(self.log):
             self.path.mkdir(parents=True, exist_ok=True)
             with self.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
@@ -125,9 +139,18 @@ class RunDirectory:
         """Lines of a seed by split."""
         return {line["split"]: line for line in read_lines(self.results) if line["seed"] == seed}
 
-    def write_json(self, path: Path, value: Any) -> None:
-        with writing(path) as file:
-            file.write((json.dumps(value, indent=2) + "\n").encode())
+    def write_environment(self, environment: dict[str, Any]) -> None:
+        """Write environment.json; a run that goes on elsewhere keeps the first one and logs what is different now."""
+        if not self.environment.exists():
+            with writing(self.environment) as file:
+                file.write((json.dumps(environment, indent=2) + "\n").encode())
+            return
+        try:
+            before = json.loads(self.environment.read_text("utf-8"))
+        except ValueError as error:
+            raise UserError(f"{self.environment} is damaged ({error}); restore or remove it") from error
+        if before != json.loads(json.dumps(environment)):
+            self.append_log({"event": "environment", "now": environment})
 
     def _rewrite(self, path: Path, records: list[dict[str, Any]]) -> None:
         with writing(path) as file:
@@ -137,14 +160,3 @@ class RunDirectory:
 def epoch_line(seed: int, record: dict[str, Any]) -> dict[str, Any]:
     """A line of log.jsonl from a record of the history."""
     return {"event": "epoch", "seed": seed, **record}
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write {path}: {error.strerror or error}; what was there before is intact; make room or choose "
-            "another folder, then go on with resume"
-        ) from error

@@ -82,8 +82,8 @@ def seeded(seed: int) -> Iterator[None]:
 def deterministic_algorithms(enabled: bool) -> Iterator[None]:
     """Deterministic torch algorithms for a block; the flags and the number of threads are put back afterwards.
 
-    On CUDA, cuBLAS needs ``CUBLAS_WORKSPACE_CONFIG``; it is set where it is missing. An operation without a deterministic
-    form raises torch's RuntimeError, which names it.
+    On CUDA, cuBLAS needs ``CUBLAS_WORKSPACE_CONFIG``; it is set where it is missing. An operation without a
+    deterministic form raises torch's RuntimeError, which names it.
     """
     before = (torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled())
     benchmark, threads = torch.backends.cudnn.benchmark, torch.get_num_threads()

@@ -74,7 +74,9 @@ class TrainingState:
     def end_epoch(self, valid: dict[str, float] | None, select: str, patience: int | None, last: bool) -> bool:
         """Close the epoch; True when its validation is the best so far (the earliest wins a tie)."""
         if self.step == 0:
-            raise UserError("the loader of the training split gave no batch; is the split empty, or batch_size too large?")
+            raise UserError(
+                "the loader of the training split gave no batch; is the split empty, or batch_size too large?"
+            )
         improved = False
         if valid is not None:
             score = selection_score(valid, select)
@@ -101,5 +103,7 @@ def selection_score(metrics: dict[str, float], select: str) -> float:
     if select in _FALLING:
         raise UserError(f"select is {select!r}, which does not rise as a model improves; choose a metric that does")
     if math.isnan(metrics[select]):
-        raise UserError(f"the validation metric {select!r} is not a number; the weights or the data hold non-finite values")
+        raise UserError(
+            f"the validation metric {select!r} is not a number; the weights or the data hold non-finite values"
+        )
     return metrics[select]

@@ -9,7 +9,8 @@ from torch.nn import functional as F
 from graphkit.data import MessageGraph, QueryBatch
 from graphkit.errors import UserError
 from graphkit.models.base import Model
-from graphkit.nn.bellman_ford import BellmanFordConv, degree_scalers
+from graphkit.nn import BellmanFordConv
+from graphkit.ops import degree_classes
 
 __all__ = ["NBFNet"]
 
@@ -115,13 +116,13 @@ class NBFNet(Model):
                 f"the graph has {graph.num_relations} relations (inverses counted), the model {2 * self.num_relations}"
             )
         csr, query = graph.csr, self.query(relations)
-        scalers = degree_scalers(csr, edge_mask, query.dtype)
+        classes = degree_classes(csr, edge_mask)
         state = query.new_zeros(len(heads), graph.num_nodes, query.shape[1])
         state = state.index_put((torch.arange(len(heads), device=heads.device), heads), query)
         hidden = []
         for depth, layer in enumerate(self.layers):
             state = layer(
-                state, query, heads, query, csr, graph.edge_type, edge_mask=edge_mask, scalers=scalers,
+                state, query, heads, query, csr, graph.edge_type, edge_mask=edge_mask, classes=classes,
                 edge_weight=None if edge_weights is None else edge_weights[depth],
             )  # fmt: skip
             hidden.append(state)

@@ -1,6 +1,6 @@
 """Layers, usable alone inside anybody's PyG model."""
 
-from graphkit.nn.bellman_ford import BellmanFordConv, degree_scalers
+from graphkit.nn.bellman_ford import BellmanFordConv
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 
-__all__ = ["SEMIRINGS", "BellmanFordConv", "Semiring", "bellman_ford", "degree_scalers"]
+__all__ = ["SEMIRINGS", "BellmanFordConv", "Semiring", "bellman_ford"]

@@ -6,39 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.errors import UserError, nearest
-from graphkit.ops import CSRGraph, relational_pna, relational_spmm
+from graphkit.ops import CSRGraph, DegreeClasses, degree_classes, pna_update, relational_pna, relational_spmm
 from graphkit.ops.csr import as_csr
 
-__all__ = ["AGGREGATES", "MESSAGES", "BellmanFordConv", "degree_scalers"]
+__all__ = ["AGGREGATES", "MESSAGES", "BellmanFordConv"]
 
 MESSAGES = {"transe": "add", "distmult": "mul", "rotate": "rotate"}
 AGGREGATES = ("sum", "mean", "max", "pna")
-
-
-def degree_scalers(graph: CSRGraph, edge_mask: Tensor | None, dtype: torch.dtype) -> Tensor:
-    r"""PNA's amplification and attenuation of each node.
-
-    With D the kept edges into a node plus one for the boundary: :math:`s = \log D / \mathrm{mean}_v \log D_v` over all
-    nodes, and :math:`1 / \max(s, 0.01)`.
-
-    Args:
-        graph: N nodes.
-        edge_mask: bool ``[E]`` or None.
-
-    Returns:
-        ``[N, 2]``.
-
-    Example:
-        >>> graph = CSRGraph(torch.tensor([[0, 1], [1, 0]]), num_nodes=2)
-        >>> degree_scalers(graph, None, torch.float32)
-        tensor([[1., 1.],
-                [1., 1.]])
-    """
-    degree = graph.in_degree(edge_mask).to(torch.float64) + 1
-    log = degree.log()
-    # a graph without edges has no spread of degrees to speak of
-    scale = log / log.mean().clamp(min=torch.finfo(torch.float64).tiny)
-    return torch.stack([scale, 1 / scale.clamp(min=1e-2)], 1).to(dtype)
 
 
 class BellmanFordConv(nn.Module):
@@ -48,8 +22,8 @@ class BellmanFordConv(nn.Module):
         h'_v = \mathrm{ReLU}(\mathrm{LayerNorm}(W [h_v; a_v] + c)) \; (+ h_v)
 
     PNA's 12 in_channels features (mean, max, min, std, each plain, amplified and attenuated by the degree) are never
-    formed: the weight is regrouped into three blocks that act on the four aggregates. The weight's columns stay in the
-    published order (channel, aggregate, scaler).
+    formed, see :func:`graphkit.ops.pna_update`. The weight's columns stay in the published order (channel, aggregate,
+    scaler).
 
     Args:
         in_channels, out_channels: widths.
@@ -126,7 +100,7 @@ class BellmanFordConv(nn.Module):
         *,
         edge_weight: Tensor | None = None,
         edge_mask: Tensor | None = None,
-        scalers: Tensor | None = None,
+        classes: DegreeClasses | None = None,
     ) -> Tensor:
         """One iteration.
 
@@ -136,7 +110,7 @@ class BellmanFordConv(nn.Module):
             source: int64 ``[B]``, the node of each query whose boundary is not zero.
             boundary: ``[B, in_channels]``, its value.
             edge_index, edge_type, edge_weight, edge_mask: as :func:`graphkit.ops.relational_spmm`.
-            scalers: :func:`degree_scalers`, if the caller shares them between layers.
+            classes: :func:`graphkit.ops.degree_classes` of the graph and mask, if layers share them.
 
         Returns:
             ``[B, N, out_channels]``.
@@ -147,25 +121,14 @@ class BellmanFordConv(nn.Module):
         boundary = boundary.to(x.dtype)
         if self.aggregate == "pna":
             features = relational_pna(graph, edge_type, x, relation, boundary=(source, boundary), **edges)  # type: ignore[arg-type]
-            if scalers is None:
-                scalers = degree_scalers(graph, edge_mask, x.dtype)
-            out = self._combine_pna(x, features, scalers)
-        else:
-            features = relational_spmm(
-                graph, edge_type, x, relation, boundary=(source, boundary), reduce=self.aggregate, **edges  # type: ignore[arg-type]
-            )
-            out = self.linear(torch.cat([x, features], -1))
-        if self.norm is not None:
-            out = self.norm(out)
-        out = out.relu()
+            norm = (None, None) if self.norm is None else (self.norm.weight, self.norm.bias)
+            return pna_update(
+                x, features, degree_classes(graph, edge_mask) if classes is None else classes, self.linear.weight,
+                self.linear.bias, norm_weight=norm[0], norm_bias=norm[1], eps=1e-5, short_cut=self.short_cut,
+            )  # fmt: skip
+        features = relational_spmm(
+            graph, edge_type, x, relation, boundary=(source, boundary), reduce=self.aggregate, **edges  # type: ignore[arg-type]
+        )
+        out = self.linear(torch.cat([x, features], -1))
+        out = (out if self.norm is None else self.norm(out)).relu()
         return out + x if self.short_cut else out
-
-    def _combine_pna(self, x: Tensor, features: Tensor, scalers: Tensor) -> Tensor:
-        """The linear map of [x; PNA features] from the four aggregates alone."""
-        width, out_channels = self.in_channels, self.out_channels
-        of_state, of_features = self.linear.weight.split([width, 12 * width], 1)
-        # columns (channel, aggregate, scaler) -> rows (scaler, out), columns (aggregate, channel)
-        blocks = of_features.view(out_channels, width, 4, 3).permute(3, 0, 2, 1).reshape(3 * out_channels, 4 * width)
-        parts = nn.functional.linear(features.flatten(2), blocks).unflatten(-1, (3, out_channels))
-        out = nn.functional.linear(x, of_state, self.linear.bias) + parts[:, :, 0]
-        return out + parts[:, :, 1] * scalers[:, :1] + parts[:, :, 2] * scalers[:, 1:]

@@ -102,7 +102,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step(task):
         return model.entity.weight.sum() * (math.nan if len(calls) == 8 else 1.0)
 
     model.loss = loss
-    with pytest.raises(UserError, match="loss is nan at epoch 2, step 3: .* lower lr or set clip_norm"):
+    with pytest.raises(UserError, match=r"loss is nan at epoch 2, step 3: .* lower lr or set clip_norm"):
         fit(model, task, epochs=3)
     assert all(torch.isfinite(value).all() for value in weights(model).values())
 

@@ -80,7 +80,9 @@ def test_kills_at_random_moments_leave_no_trace(tmp_path, moments):
 
     def train(out, kills):
         command = [sys.executable, str(script), str(out), str(kills), str(moments)]
-        done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         return int(done.stdout)
 
@@ -148,7 +150,9 @@ def test_a_finished_seed_is_read_back(whole):
 
 
 def test_an_existing_training_is_never_overwritten(whole):
-    with pytest.raises(UserError, match=r"seed-1 already holds a training; resume it \(resume=True\) or choose another out"):
+    with pytest.raises(
+        UserError, match=r"seed-1 already holds a training; resume it \(resume=True\) or choose another out"
+    ):
         fit(toy_model(), ToyTask(), out=whole, **OPTIONS)
 
 
@@ -160,14 +164,14 @@ def test_resume_with_other_options_lists_them(whole):
 def test_missing_best_weights_of_an_earlier_epoch_are_named(tmp_path):
     crash(tmp_path, 12, checkpoint_every=0.0)
     (tmp_path / "seed-1" / "best.safetensors").unlink()
-    with pytest.raises(UserError, match="best.safetensors is missing"):
+    with pytest.raises(UserError, match=r"best\.safetensors is missing"):
         fit(toy_model(), ToyTask(), out=tmp_path, resume=True, **OPTIONS)
 
 
 def test_a_damaged_checkpoint_is_named(whole):
     path = whole / "seed-1" / "checkpoint.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(UserError, match="checkpoint.safetensors is damaged"):
+    with pytest.raises(UserError, match=r"checkpoint\.safetensors is damaged"):
         fit(toy_model(), ToyTask(), out=whole, resume=True, **OPTIONS)
 
 

@@ -40,13 +40,15 @@ class Loader:
 
 class ToyTask:
     name, primary_metric, num_entities, num_relations = "toy", "mrr", N, R
-    provenance = {"card": "toy", "hashes": {"train.txt": "0" * 64}}
 
     def __init__(self, repeat=4):
+        self.provenance = {"card": "toy", "hashes": {"train.txt": "0" * 64}}
         generator = torch.Generator().manual_seed(7)
+
         def draw(n):
             head, relation = torch.randint(N, (n,), generator=generator), torch.randint(R, (n,), generator=generator)
             return torch.stack([head, relation, (head + 1 + relation) % N], dim=1)
+
         self.train, self.valid, self.test = draw(10 * repeat), draw(8), draw(8)
         self.scored = []
 

@@ -1,7 +1,8 @@
-// The relational kernels in avx2 instructions.
+// All kernels in avx2 instructions.
+#include "pna_update.h"
 #include "relational.h"
 
-#ifdef GRAPHKIT_X86
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
@@ -9,10 +10,11 @@
 #endif
 
 #define GK_VECTOR_BYTES 32
-#define GK_ISA_NAME "avx2"
 
 namespace graphkit::avx2 {
+#include "vector.inc"
 #include "relational.inc"
+#include "pna_update.inc"
 }  // namespace graphkit::avx2
 
 #if defined(__clang__)

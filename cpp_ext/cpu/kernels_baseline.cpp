@@ -1,9 +1,11 @@
-// The relational kernels in baseline instructions.
+// All kernels in baseline instructions.
+#include "pna_update.h"
 #include "relational.h"
 
 #define GK_VECTOR_BYTES 16
-#define GK_ISA_NAME "baseline"
 
 namespace graphkit::baseline {
+#include "vector.inc"
 #include "relational.inc"
+#include "pna_update.inc"
 }  // namespace graphkit::baseline

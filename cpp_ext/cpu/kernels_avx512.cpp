@@ -1,7 +1,8 @@
-// The relational kernels in avx512 instructions.
+// All kernels in avx512 instructions.
+#include "pna_update.h"
 #include "relational.h"
 
-#ifdef GRAPHKIT_X86
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma"))), apply_to = function)
 #else
@@ -9,10 +10,11 @@
 #endif
 
 #define GK_VECTOR_BYTES 64
-#define GK_ISA_NAME "avx512"
 
 namespace graphkit::avx512 {
+#include "vector.inc"
 #include "relational.inc"
+#include "pna_update.inc"
 }  // namespace graphkit::avx512
 
 #if defined(__clang__)

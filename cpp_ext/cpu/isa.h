@@ -1,0 +1,30 @@
+// Which instruction set serves this machine; asked once.
+#pragma once
+
+namespace graphkit {
+
+enum class Isa { kBaseline, kAvx2, kAvx512 };
+
+inline Isa isa() {
+  static const Isa chosen = [] {
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
+      return Isa::kAvx512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::kAvx2;
+#endif
+    return Isa::kBaseline;
+  }();
+  return chosen;
+}
+
+}  // namespace graphkit
+
+// The kernel table `name` of the chosen instruction set.
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define GRAPHKIT_KERNELS(name)                                            \
+  (isa() == Isa::kAvx512 ? avx512::name : isa() == Isa::kAvx2 ? avx2::name : baseline::name)
+#else
+#define GRAPHKIT_KERNELS(name) (baseline::name)
+#endif

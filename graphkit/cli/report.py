@@ -1,0 +1,35 @@
+"""``graphkit report``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from graphkit.cli.parser import CommandParser
+from graphkit.errors import UserError, nearest
+
+__all__ = ["main"]
+
+_FORMATS = ("md", "csv", "json", "html")
+
+
+def main(words: list[str]) -> int:
+    """Print or write the result table over runs."""
+    parser = CommandParser("report")
+    parser.add_argument("run_dirs", nargs="+", metavar="RUN_DIR", help="what graphkit run wrote")
+    parser.add_argument("--format", default="md", metavar="FORMAT", help="md, csv, json or html (default: md)")
+    parser.add_argument("--out", metavar="FILE", help="write to a file rather than standard output")
+    arguments = parser.parse(words)
+    if arguments.format not in _FORMATS:
+        raise UserError(nearest(arguments.format, _FORMATS, "format"))
+
+    from graphkit.engine.report import render
+    from graphkit.engine.run_directory import writing
+
+    text = render(arguments.run_dirs, arguments.format)
+    if arguments.out is None:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    else:
+        with writing(Path(arguments.out)) as file:
+            file.write(text.encode("utf-8"))
+    return 0

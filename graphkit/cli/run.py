@@ -1,0 +1,97 @@
+"""``graphkit run``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from graphkit.cli.parser import CommandParser
+from graphkit.cli.tables import console, print_table, result_table
+from graphkit.errors import UserError
+
+if TYPE_CHECKING:
+    from graphkit.engine.progress import Reporter
+
+__all__ = ["main"]
+
+_EPILOG = """\
+Every option of the experiment can be overridden by its path:
+  --train.lr 3e-3 --model.num_layers 4 --loader.batch_size=64
+--print_config shows them all. Without CONFIG the experiments that ship with graphkit are listed."""
+
+
+def main(words: list[str]) -> int:
+    """Run an experiment."""
+    overrides, rest = _split(words)
+    parser = CommandParser("run", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="?", metavar="CONFIG", help="name of an experiment, or path of a YAML file")
+    parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<name of the experiment>)")
+    parser.add_argument("--seeds", metavar="SEEDS", help="such as 0-9 or 0,3")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the directory")
+    parser.add_argument(
+        "--max_steps", metavar="N", help="stop each training after N steps; short for --train.max_steps"
+    )
+    parser.add_argument("--print_config", action="store_true", help="show the resolved experiment and leave")
+    parser.add_argument("--list", action="store_true", help="list the experiments and leave")
+    arguments = parser.parse(rest)
+    if arguments.list or (arguments.config is None and not overrides):
+        return _list()
+    if arguments.config is None:
+        raise UserError("name an experiment, as in graphkit run nbfnet/umls (graphkit run --list shows them)")
+    for key, value in (("seeds", arguments.seeds), ("train.max_steps", arguments.max_steps)):
+        if value is not None:
+            overrides += [f"--{key}", value]
+
+    from graphkit.engine.config import load_config
+    from graphkit.engine.run import default_out, run_experiment
+
+    config = load_config(arguments.config, overrides)
+    if arguments.print_config:
+        sys.stdout.write(config.dump())
+        return 0
+    out = arguments.out or default_out(config)
+    run_experiment(config, out, arguments.resume, reporter=_reporter)
+
+    from graphkit.engine.result_table import result_rows
+    from graphkit.engine.run_record import read_run
+
+    record = read_run(out)
+    result_table(result_rows(record.name, record.config, record.results), title=f"{record.name}, test split")
+    console().print(f"report: {out}/report.html")
+    return 0
+
+
+def _reporter() -> Reporter:
+    from graphkit.engine.progress import BarReporter, PlainReporter
+
+    return BarReporter() if sys.stderr.isatty() else PlainReporter()
+
+
+def _list() -> int:
+    from graphkit.engine.config import experiment_names
+    from graphkit.engine.yaml_text import read_yaml
+    from graphkit.shipped import shipped
+
+    rows = []
+    for name in experiment_names():
+        values = read_yaml(shipped("experiments") / f"{name}.yaml")
+        data, model = values.get("data") or {}, values.get("model") or {}
+        rows.append((name, data.get("name"), model.get("name"), values.get("budget")))
+    print_table(("experiment", "data", "model", "budget"), rows)
+    return 0
+
+
+def _split(words: list[str]) -> tuple[list[str], list[str]]:
+    """Overrides such as ``--train.lr 3e-3`` apart from the other words, so that their values are no CONFIG."""
+    overrides, rest, left = [], [], list(words)
+    while left:
+        word = left.pop(0)
+        if not re.match(r"--[A-Za-z_]\w*\.", word):
+            rest.append(word)
+            continue
+        overrides.append(word)
+        if "=" not in word and left:
+            overrides.append(left.pop(0))
+    return overrides, rest

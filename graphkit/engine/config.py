@@ -1,0 +1,271 @@
+"""Experiments as typed YAML: Python signatures are the schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from graphkit.data import KnowledgeGraphTask
+from graphkit.datasets import Card
+from graphkit.datasets import card as find_card
+from graphkit.datasets import load as datasets_load
+from graphkit.engine.fit import fit
+from graphkit.engine.options import check_ranges
+from graphkit.engine.schema import typed_options
+from graphkit.engine.yaml_text import dump_yaml, parse_value, read_yaml
+from graphkit.errors import UserError, nearest
+from graphkit.models import SIZES, registry
+from graphkit.shipped import shipped
+
+__all__ = ["Config", "experiment_names", "load_config", "parse_seeds"]
+
+_RUN_OWNS = (
+    "model", "task", "seed", "out", "resume", "reporter", "loader", "evaluation", "select", "labels",
+)  # fmt: skip
+_TASKS = {"knowledge_graph": KnowledgeGraphTask}  # by the kind of task in the card
+_LOADER_OWNS = ("self", "split", "seed", "epoch", "start", "steps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A resolved experiment: every option has its value.
+
+    Args:
+        name: name of the experiment.
+        reference: the published figures it is compared with.
+        protocol: ``select`` (validation metric, None for the task's own) and ``ties``.
+        data: ``name`` and further options of ``graphkit.load``.
+        loader: options of ``task.loader``.
+        model: ``name`` and the constructor's options, without sizes that the task gives.
+        train: options of ``graphkit.fit``.
+        seeds: one training each.
+        budget: how long it takes and where, in words.
+    """
+
+    name: str
+    reference: dict[str, Any]
+    protocol: dict[str, Any]
+    data: dict[str, Any]
+    loader: dict[str, Any]
+    model: dict[str, Any]
+    train: dict[str, Any]
+    seeds: list[int]
+    budget: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    def dump(self) -> str:
+        """The experiment as YAML; loading it gives the same experiment."""
+        return dump_yaml(self.to_dict())
+
+
+def load_config(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Read an experiment, apply overrides, check every key and type, and fill in the defaults.
+
+    Args:
+        name_or_path: a name among the shipped experiments such as ``"nbfnet/umls"``, or the path of a YAML file.
+        overrides: words as on a command line: ``["--train.lr", "3e-3", "--model.num_layers=4", "--seeds", "0-9"]``.
+
+    Raises:
+        UserError: for an unknown experiment, an unknown key at any level (with the nearest known one), a wrong type
+            (with the expected one), or a value out of range.
+
+    Example:
+        >>> load_config("nbfnet/umls", ["--seeds", "0-2"]).seeds  # doctest: +SKIP
+        [0, 1, 2]
+    """
+    path = find_experiment(name_or_path)
+    values = read_yaml(path)
+    changed = set()
+    for key, text in split_overrides(overrides):
+        _override(values, key, text)
+        changed.add(key)
+    return _resolve(values, path, changed)
+
+
+def experiment_names() -> list[str]:
+    """Names of the shipped experiments."""
+    folder = shipped("experiments")
+    names = (path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+    return sorted(name for name in names if not name.startswith(("results/", "bench/")))
+
+
+def find_experiment(name_or_path: str | Path) -> Path:
+    """The file of an experiment.
+
+    Raises:
+        UserError: when it is neither a file nor the name of a shipped experiment.
+    """
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    if path.suffix in (".yaml", ".yml"):
+        raise UserError(f"there is no file {path}; give the path of a YAML file or the name of an experiment")
+    if path.as_posix() in experiment_names():
+        return shipped("experiments") / f"{path.as_posix()}.yaml"
+    hint = "graphkit run --list shows them; a file of your own is given by its path"
+    raise UserError(f"{nearest(path.as_posix(), experiment_names(), 'experiment')} ({hint})")
+
+
+def split_overrides(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of dotted key and text from ``--key value`` and ``--key=value``.
+
+    Raises:
+        UserError: for a word that is no override or lacks its value.
+
+    Example:
+        >>> split_overrides(["--train.lr", "-1", "--seeds=0-9"])
+        [('train.lr', '-1'), ('seeds', '0-9')]
+    """
+    pairs, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            raise UserError(f"{word!r} was not expected; an override looks like --train.lr 3e-3")
+        key, equals, text = word[2:].partition("=")
+        if not equals:
+            if not rest or re.match(r"--[a-z]", rest[0]):
+                raise UserError(f"--{key} needs a value, as in --train.lr 3e-3")
+            text = rest.pop(0)
+        pairs.append((key, text))
+    return pairs
+
+
+def parse_seeds(value: Any) -> list[int]:
+    """Seeds from a list, a number, or text such as ``"0-4,7"``.
+
+    Raises:
+        UserError: for anything else, a seed twice, or none.
+
+    Example:
+        >>> parse_seeds("0-4,7")
+        [0, 1, 2, 3, 4, 7]
+    """
+    parts = value if isinstance(value, list) else str(value).split(",")
+    seeds: list[int] = []
+    for part in parts:
+        found = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", str(part))
+        last = found and int(found.group(2) or found.group(1))
+        if not found or last is None or last < int(found.group(1)):
+            raise UserError(
+                f"seeds is {value!r}, expected whole numbers of at least 0 such as [0, 1, 2], or 0-9, or 0,3"
+            )
+        seeds.extend(range(int(found.group(1)), last + 1))
+    if len(set(seeds)) != len(seeds):
+        raise UserError(f"seeds is {value!r}, which names a seed twice")
+    return seeds
+
+
+def _override(values: dict[str, Any], key: str, text: str) -> None:
+    *sections, last = key.split(".")
+    place = values
+    for section in sections:
+        inner = place.setdefault(section, {})
+        if inner is None:
+            inner = place[section] = {}
+        if not isinstance(inner, dict):
+            raise UserError(f"--{key}: {section} is {inner!r} and has no options below it")
+        place = inner
+    place[last] = text if key == "seeds" else parse_value(text)
+
+
+def _reference(
+    *,
+    paper: str | None = None,
+    url: str | None = None,
+    table: str | int | None = None,
+    figure: str | int | None = None,
+    metrics: dict[str, Any] | None = None,
+    std: dict[str, Any] | None = None,
+    seeds: str | int | None = None,
+    beside: list[dict[str, Any]] | None = None,
+    smaller_run: bool | str | None = None,
+    note: str | None = None,
+) -> None:
+    """Schema of the section ``reference``."""
+
+
+def _protocol(*, select: str | None = None, ties: Literal["pessimistic", "optimistic", "mean"] = "pessimistic") -> None:
+    """Schema of the section ``protocol``."""
+
+
+def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
+    def where(key: str) -> str:
+        return f"--{key}" if key in changed else f"{path}: {key}"
+
+    known = [field.name for field in dataclasses.fields(Config)]
+    for key in values:
+        if key not in known:
+            below = next((one for one in changed if one.startswith(f"{key}.")), str(key))
+            raise UserError(f"{where(below)}: {nearest(str(key), known, 'section')}")
+    sections: dict[str, dict[str, Any]] = {}
+    for key in ("reference", "protocol", "data", "loader", "model", "train"):
+        sections[key] = _section(values.get(key), where(key))
+
+    def options(key: str, schema: Callable[..., Any], without: Iterable[str] = ()) -> dict[str, Any]:
+        given = {name: value for name, value in sections[key].items() if name != "name" or key not in ("data", "model")}
+        return typed_options(
+            schema, given, what=f"option of {key}", where=lambda name: where(f"{key}.{name}"), without=tuple(without)
+        )
+
+    card, model_name = _card(sections["data"], where), _model_name(sections["model"], where)
+    data = options("data", datasets_load, ("name", "progress"))
+    budget = values.get("budget")
+    if budget is not None and not isinstance(budget, str):
+        raise UserError(f"{where('budget')} is {budget!r}, expected text")
+    given_name = values.get("name", path.stem)
+    if not isinstance(given_name, str) or not re.fullmatch(r"\w[\w.\-]*(/\w[\w.\-]*)*", given_name):
+        raise UserError(f"{where('name')} is {given_name!r}, expected words of letters, digits, - and _ joined by /")
+    try:
+        seeds = parse_seeds(values.get("seeds", [0]))
+    except UserError as error:
+        raise UserError(f"{where('seeds')}: {error}") from error
+    reference, train = options("reference", _reference), options("train", fit, _RUN_OWNS)
+    check_ranges(train, lambda name: where(f"train.{name}"))
+    return Config(
+        name=given_name,
+        reference={key: value for key, value in reference.items() if key in sections["reference"]},
+        protocol=options("protocol", _protocol),
+        data={"name": sections["data"]["name"], **{key: data[key] for key in data if key in sections["data"]}},
+        loader=options("loader", _task_class(card).loader, _LOADER_OWNS),
+        model={"name": model_name, **options("model", registry()[model_name], SIZES)},
+        train=train,
+        seeds=seeds,
+        budget=budget,
+    )
+
+
+def _section(value: Any, where: str) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(f"{where} is {value!r}, expected a mapping of options")
+    return value
+
+
+def _card(section: dict[str, Any], where: Callable[[str], str]) -> Card:
+    name = section.get("name")
+    if not isinstance(name, str):
+        raise UserError(f"{where('data.name')} is {name!r}, expected the name of a data set, such as 'umls'")
+    try:
+        return find_card(name, variant=section.get("variant"))
+    except UserError as error:
+        raise UserError(f"{where('data.name')}: {error}") from error
+
+
+def _model_name(section: dict[str, Any], where: Callable[[str], str]) -> str:
+    name, known = section.get("name"), registry()
+    if not isinstance(name, str):
+        raise UserError(f"{where('model.name')} is {name!r}, expected one of {', '.join(sorted(known))}")
+    if name not in known:
+        raise UserError(f"{where('model.name')}: {nearest(name, known, 'model')}")
+    return name
+
+
+def _task_class(card: Card) -> Any:
+    """The class whose ``loader`` has the options of a data set."""
+    return _TASKS[card.task]

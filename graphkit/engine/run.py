@@ -1,0 +1,157 @@
+"""Experiments from their configuration to their report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from graphkit.datasets import load
+from graphkit.engine.checkpoint import differences
+from graphkit.engine.config import Config, load_config
+from graphkit.engine.environment import environment
+from graphkit.engine.evaluate import evaluate, evaluation_options, known_seed, load_model, trained_seeds
+from graphkit.engine.fit import Run, fit
+from graphkit.engine.options import accepted
+from graphkit.engine.progress import Reporter
+from graphkit.engine.run_directory import RunDirectory, read_lines, told, writing
+from graphkit.engine.seeding import seeded
+from graphkit.engine.yaml_text import read_yaml
+from graphkit.errors import UserError, nearest
+from graphkit.models import registry
+
+__all__ = ["evaluate_run", "run_experiment"]
+
+
+def run_experiment(
+    config: Config,
+    out: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    reporter: Callable[[], Reporter] | None = None,
+) -> list[Run]:
+    """Train every seed of an experiment in turn, record the results and write the report.
+
+    Args:
+        config: the experiment, from :func:`graphkit.engine.config.load_config`.
+        out: run directory; None takes ``runs/<name of the experiment>``.
+        resume: go on with what is in ``out``: finished seeds are read back, the one under way continues from its
+            checkpoint.
+        reporter: makes the reporter of each seed; None as in :func:`graphkit.fit`.
+
+    Returns:
+        one Run per seed.
+
+    Raises:
+        UserError: when the directory is in use and ``resume`` is false, or it belongs to another configuration (the
+            differing fields are listed), and as in :func:`graphkit.fit`.
+
+    Example:
+        >>> runs = run_experiment(load_config("nbfnet/umls", ["--seeds", "0"]))  # doctest: +SKIP
+        >>> runs[0].test["mrr"]  # doctest: +SKIP
+        0.94
+    """
+    directory = RunDirectory(default_out(config) if out is None else out)
+    new = _is_new(directory, config, resume)
+    task = load(**config.data)
+    _check_protocol(config, task)
+    _model(config, task, config.seeds[0])  # a mistake in the model's options shows before anything is written
+    if new:
+        with writing(directory.config) as file:
+            file.write(config.dump().encode())
+    directory.write_environment(environment(task, config.train["deterministic"]))
+    runs = [
+        fit(
+            _model(config, task, seed), task, seed=seed, out=directory.path, resume=resume, loader=config.loader,
+            evaluation=_evaluation(config, task), select=config.protocol["select"],
+            labels={"experiment": config.name}, reporter=None if reporter is None else reporter(), **config.train,
+        )
+        for seed in config.seeds
+    ]  # fmt: skip
+    from graphkit.engine.report import write_report
+
+    with told(directory.path):
+        write_report(directory.path)
+    return runs
+
+
+def default_out(config: Config) -> Path:
+    """``runs/<name of the experiment>``."""
+    return Path("runs") / config.name
+
+
+def evaluate_run(
+    run_dir: str | os.PathLike[str], split: str = "test", seed: int | None = None, device: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Score the best weights of a run again, under the protocol of its configuration; nothing is written.
+
+    Args:
+        run_dir: what :func:`run_experiment` wrote.
+        split: ``"train"``, ``"valid"`` or ``"test"``.
+        seed: one seed, or None for all.
+        device: where; None takes the device of the configuration, else CUDA where present.
+
+    Yields:
+        per seed: ``seed``, ``split``, ``metrics``, and ``recorded``: the metrics in ``results.jsonl``, or None.
+
+    Raises:
+        UserError: when the folder is no run directory, or lacks the seed or the split.
+
+    Example:
+        >>> next(evaluate_run("runs/nbfnet/umls"))["metrics"]["mrr"]  # doctest: +SKIP
+        0.94
+    """
+    import torch
+
+    directory = RunDirectory(run_dir)
+    if split not in ("train", "valid", "test"):
+        raise UserError(nearest(split, ("train", "valid", "test"), "split"))
+    seeds = trained_seeds(directory) if seed is None else [known_seed(directory, seed)]
+    if not directory.config.exists():
+        raise UserError(
+            f"{directory.path} has no config.yaml, so its data are unknown; use graphkit.evaluate in Python"
+        )
+    config = load_config(directory.config)
+    task = load(**config.data)
+    place = device or config.train["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
+    recorded = {(line["seed"], line["split"]): line["metrics"] for line in read_lines(directory.results)}
+    for one in seeds:
+        model = load_model(directory.path, one).to(place)
+        metrics = evaluate(model, task, split, **_evaluation(config, task))
+        yield {"seed": one, "split": split, "metrics": metrics, "recorded": recorded.get((one, split))}
+
+
+def _model(config: Config, task: Any, seed: int) -> Any:
+    """The untrained model of a seed; its weights come from the seed alone."""
+    options = {key: value for key, value in config.model.items() if key != "name"}
+    with seeded(seed):
+        return registry()[config.model["name"]].for_task(task, **options)
+
+
+def _is_new(directory: RunDirectory, config: Config, resume: bool) -> bool:
+    """Whether the run begins here; if not, whether it may go on."""
+    if not directory.has_content():
+        return True
+    if not resume:
+        raise UserError(f"{directory.path} already holds a run; go on with it with --resume, or choose another --out")
+    if not directory.config.exists():
+        raise UserError(
+            f"{directory.path} has content but no config.yaml, so it is no run to resume; choose another --out"
+        )
+    changed = differences(read_yaml(directory.config), config.to_dict())
+    if changed:
+        raise UserError(
+            f"{directory.path} was run with another configuration; undo the changes or choose another --out "
+            "(old -> new):\n  " + "\n  ".join(changed)
+        )
+    return False
+
+
+def _evaluation(config: Config, task: Any) -> dict[str, Any]:
+    return evaluation_options(task, ties=config.protocol["ties"])
+
+
+def _check_protocol(config: Config, task: Any) -> None:
+    known = accepted(task.evaluate)
+    if config.protocol["ties"] != "pessimistic" and known is not None and "ties" not in known:
+        raise UserError(f"protocol.ties is {config.protocol['ties']!r}, but {task.name} has no ranks; leave it out")

@@ -1,0 +1,16 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Path of the tiny experiment; what is cached stays in the test's folder."""
+    from tiny_experiment import write_tiny_experiment
+
+    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
+    return write_tiny_experiment(tmp_path)
