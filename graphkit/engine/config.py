@@ -155,8 +155,8 @@ def parse_seeds(value: Any) -> list[int]:
                 f"seeds is {value!r}, expected whole numbers of at least 0 such as [0, 1, 2], or 0-9, or 0,3"
             )
         seeds.extend(range(int(found.group(1)), last + 1))
-    if len(set(seeds)) != len(seeds):
-        raise UserError(f"seeds is {value!r}, which names a seed twice")
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise UserError(f"seeds is {value!r}, which names {'a seed twice' if seeds else 'no seed'}")
     return seeds
 
 
@@ -228,7 +228,8 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
     check_ranges(train, lambda name: where(f"train.{name}"))
     return Config(
         name=given_name,
-        reference={key: value for key, value in reference.items() if key in sections["reference"]},
+        # as written: figures may be text, "0.850", where a trailing zero says how precise the paper is
+        reference={key: sections["reference"][key] for key in reference if key in sections["reference"]},
         protocol=options("protocol", _protocol),
         data={"name": sections["data"]["name"], **{key: data[key] for key in data if key in sections["data"]}},
         loader=options("loader", _task_class(card).loader, _LOADER_OWNS),

@@ -29,7 +29,7 @@ class Run:
         test: metrics of the best weights on the test split.
         valid: metrics of the best weights on the validation split.
         best_epoch: the epoch they come from, counted from 1.
-        history: one record per epoch: ``epoch``, ``loss`` (mean over steps), ``seconds``, and ``valid`` where evaluated.
+        history: one record per epoch: ``epoch``, ``loss`` (mean over steps), ``seconds``, ``valid`` where evaluated.
         model: the model with the best weights.
         out: the run directory, or None.
         seconds: seconds of training and validation, over all processes that worked on it.

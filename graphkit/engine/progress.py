@@ -116,9 +116,13 @@ class PlainReporter(SilentReporter):
 
 
 class BarReporter(SilentReporter):
-    """A bar on standard error with loss, steps per second and the time left; a line per epoch above it."""
+    """A bar with loss, steps per second and the time left; a line per epoch above it.
 
-    def __init__(self) -> None:
+    Args:
+        console: a ``rich.console.Console``; None writes to standard error.
+    """
+
+    def __init__(self, console: Any = None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -128,7 +132,7 @@ class BarReporter(SilentReporter):
             TextColumn("{task.fields[note]}"),
             TimeRemainingColumn(),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._progress = Progress(*columns, console=console or Console(stderr=True), transient=True)
         self._task = self._progress.add_task("", total=None, note="")
         self.epochs = 1
         self._done = 0

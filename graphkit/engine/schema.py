@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 import types
@@ -59,7 +60,7 @@ def typed_options(
     if required:
         raise UserError(f"{where(required[0])} is missing; {schema.__name__} needs {', '.join(required)}")
     try:
-        parsed = parser.parse_object(dict(values)).as_dict()
+        parsed = parser.parse_object(copy.deepcopy(dict(values))).as_dict()  # it changes what it gets
     except jsonargparse.ArgumentError as error:
         raise UserError(_told(error, schema, values, where)) from error
     for name, value in values.items():  # jsonargparse takes null for any type

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from graphkit import ops
 from graphkit.errors import UserError
@@ -18,3 +19,12 @@ def backend(request):
             yield request.param
     except UserError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small tensors gain nothing from threads and suffer where cores are shared; tests of threading set their own number."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,57 @@
+# Two commands: `make quickstart` trains a model on a real knowledge graph, `make test` checks everything.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+SOURCES := $(wildcard cpp_ext/*/*) setup.py setup.cfg pyproject.toml
+NVCC   ?= $(shell command -v nvcc 2>/dev/null)
+
+.PHONY: quickstart test lint types check-cuda tables bench clean
+
+quickstart: $(VENV)/installed
+	rm -rf runs/quickstart
+	$(BIN)/graphkit run nbfnet/quickstart --out runs/quickstart
+	cp runs/quickstart/report.html report.html
+	@echo "report.html holds the report; runs/quickstart holds the model and everything else"
+
+test: $(VENV)/installed-test lint types check-cuda
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+
+types: $(VENV)/installed-test
+	$(BIN)/mypy
+
+# Compiles the CUDA kernels where a compiler for them exists; no GPU is needed for that.
+check-cuda:
+ifneq ($(NVCC),)
+	mkdir -p build/cuda
+	for file in cpp_ext/cuda/*.cu; do $(NVCC) -std=c++20 -O3 -arch=sm_80 -c $$file -o build/cuda/$$(basename $$file).o || exit 1; done
+else
+	@echo "nvcc not found: the CUDA kernels are not compile-checked"
+endif
+
+# README's and the docs' result tables from experiments/results
+tables: $(VENV)/installed
+	$(BIN)/python experiments/write_tables.py
+
+clean:
+	rm -rf build dist *.egg-info graphkit/*.so runs report.html
+
+$(VENV)/made:
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'graphkit needs Python 3.10 or later, found %d.%d' % sys.version_info[:2])"
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/dependencies: $(VENV)/made requirements.txt requirements-data.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -r requirements-data.txt
+	touch $@
+
+$(VENV)/installed: $(VENV)/dependencies $(SOURCES)
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed requirements-test.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-test.txt
+	touch $@
