@@ -133,7 +133,9 @@ void carry_over(Sorted& sorted, const Backward& a, const Order& order, const int
   sorted.target = buffer(x, {target_from ? a.E : 0}, ScalarType::Int);
   sorted.weight = buffer(x, {a.weight ? a.E : 0}, accumulator(x));
   sorted.keep = buffer(x, {a.keep ? a.E : 0}, ScalarType::Byte);
-  Gather gather{a.E, a.dtype, position, other_from, target_from, a.weight, a.keep};
+  Gather gather{};
+  gather.edges = a.E, gather.dtype = a.dtype, gather.position = position;
+  gather.other_from = other_from, gather.target_from = target_from, gather.weight_from = a.weight, gather.keep_from = a.keep;
   gather.other = data<int32_t>(sorted.other);
   gather.target = target_from ? data<int32_t>(sorted.target) : nullptr;
   gather.weight = a.weight ? sorted.weight.data_ptr() : nullptr;

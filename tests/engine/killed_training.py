@@ -22,6 +22,7 @@ def train(out):
 
 
 def main(out, kills, seed):
+    torch.set_num_threads(1)  # a forked child must not wait for threads it did not inherit
     torch.optim.Adam(toy_model().parameters())  # torch imports much at the first optimizer; no backward before a fork
     moments = random.Random(seed)
     killed = 0

@@ -169,7 +169,7 @@ def test_every_public_operator_is_declared_in_every_namespace():
 
 
 def test_fake_tensors_pass_through_the_public_function():
-    inputs = make_inputs("mul", "pna", boundary="sparse", masked=True)
+    inputs = make_inputs("mul", "pna")
     graph = ops.CSRGraph(inputs.edges, num_nodes=inputs.num_nodes)
     wanted = inputs.run(graph)
     traced = torch.export.export(Aggregate(graph, inputs), (inputs.x, inputs.relation)).module()
