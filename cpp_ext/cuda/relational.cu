@@ -666,7 +666,7 @@ template <class T, int R> struct BoundaryGradient {
     const bool sparse = a.boundary_kind == kSparse;
     const int64_t b = a.batch_begin + (sparse ? local : local / a.N), row = sparse ? a.boundary_source[b] : local % a.N;
     const Tile<1> tile = tile_at<1>(c, a.D);
-    A m[1][1], g[1][1];
+    A m[1][1] = {}, g[1][1];
     boundary_message<T, 1, 1, A>(m, a, b, row, tile);
     Incoming<T, R, 1, 1> incoming;
     incoming.read(a, b, row, tile);

@@ -43,7 +43,7 @@ class CSRGraph:
 
     def __init__(self, edge_index: Tensor, *, num_nodes: int) -> None:
         _check_edges(edge_index, num_nodes)
-        source, target = edge_index.as_subclass(Tensor)
+        source, target = (row.as_tensor() if hasattr(row, "as_tensor") else row for row in edge_index)  # PyG's Index is a subclass
         self.num_nodes, self.num_edges = num_nodes, edge_index.shape[1]
         key = target * num_nodes + source
         self.key, self.perm = torch.sort(key, stable=True)
@@ -160,7 +160,7 @@ def as_csr(edge_index: Tensor | CSRGraph, num_nodes: int) -> CSRGraph:
         if edge_index.num_nodes != num_nodes:
             raise UserError(f"num_nodes is {num_nodes}, but the CSRGraph was made for {edge_index.num_nodes} nodes")
         return edge_index
-    if type(edge_index) is Tensor:
+    if type(edge_index) is Tensor or not isinstance(edge_index, Tensor):
         return CSRGraph(edge_index, num_nodes=num_nodes)
     known = getattr(edge_index, "_graphkit_csr", None)
     if known is None or known[0] != (edge_index._version, num_nodes):

@@ -144,11 +144,11 @@ def _aggregate(
     if edge_weight is not None:
         _check_edge_values("edge_weight", edge_weight, graph, (torch.float32, torch.float64, torch.bfloat16))
         weight = graph.by_position(edge_weight, accumulator)
-        if bool(weight.isnan().any()):
-            raise UserError("edge_weight holds NaN, expected numbers; drop those edges with edge_mask")
     if edge_mask is not None:
         _check_edge_values("edge_mask", edge_mask, graph, (torch.bool,))
         keep = graph.by_position(edge_mask, torch.uint8)
+    if weight is not None and bool((weight.isnan() if keep is None else weight.isnan() & keep.bool()).any()):
+        raise UserError("edge_weight holds NaN, expected numbers; drop those edges with edge_mask")
     if boundary is not None:
         source, value = _check_boundary(graph, x, boundary)
     with_arg = reduce in ("max", "min", "pna") and torch.is_grad_enabled() and any(
@@ -201,6 +201,9 @@ def _check_types(graph: CSRGraph, kind: Tensor, num_relations: int) -> None:
 
 def _check_boundary(graph: CSRGraph, x: Tensor, boundary: Boundary) -> tuple[Tensor | None, Tensor]:
     batches, nodes, channels = x.shape
+    for part in (boundary,) if isinstance(boundary, Tensor) else boundary:
+        if part.device != x.device:
+            raise UserError(f"boundary is on {part.device}, x on {x.device}; move them to one device")
     if isinstance(boundary, Tensor):
         if boundary.shape != x.shape or boundary.dtype != x.dtype:
             raise UserError(f"boundary is {boundary.dtype} {tuple(boundary.shape)}, expected {x.dtype} {tuple(x.shape)}, as x")

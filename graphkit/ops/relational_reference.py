@@ -155,8 +155,9 @@ def _backward(ptr: Tensor, source: Tensor, kind: Tensor, weight: Tensor | None, 
     g = _gradient_of(edges.message, edges.target, edges.position, out, arg, grad, share, reduce, edges.dtype)
     scaled = g if edges.weight is None else g * edges.weight
     gx, gr = _message_gradients(message, scaled, edges.x, edges.relation)
-    nothing = x.new_empty(0)
-    grad_x = grad_relation = grad_weight = grad_boundary = nothing
+    # what is not needed is empty; results may not share memory
+    grad_x, grad_boundary = x.new_empty(0), x.new_empty(0)
+    grad_relation, grad_weight = (x.new_empty(0, dtype=edges.dtype) for _ in range(2))
     if needs & _NEED_X:
         grad_x = torch.zeros(x.shape, dtype=edges.dtype, device=x.device).index_add(1, edges.source, gx).to(x.dtype)
     if needs & _NEED_RELATION:
@@ -189,12 +190,11 @@ def _fake_backward(ptr: Any, source: Tensor, kind: Any, weight: Any, keep: Any, 
                    boundary: Any, t_ptr: Any, t_target: Any, t_position: Any, out: Any, arg: Any, grad: Any, message: int,
                    reduce: int, needs: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     real = torch.float64 if x.dtype == torch.float64 else torch.float32
-    nothing = x.new_empty(0)
     return (
-        torch.empty_like(x) if needs & _NEED_X else nothing,
-        torch.empty_like(relation, dtype=real) if needs & _NEED_RELATION else nothing,
-        x.new_empty(source.shape, dtype=real) if needs & _NEED_WEIGHT else nothing,
-        torch.empty_like(boundary) if needs & _NEED_BOUNDARY else nothing,
+        torch.empty_like(x) if needs & _NEED_X else x.new_empty(0),
+        torch.empty_like(relation, dtype=real) if needs & _NEED_RELATION else x.new_empty(0, dtype=real),
+        x.new_empty(source.shape, dtype=real) if needs & _NEED_WEIGHT else x.new_empty(0, dtype=real),
+        torch.empty_like(boundary) if needs & _NEED_BOUNDARY else x.new_empty(0),
     )
 
 
