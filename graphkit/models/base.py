@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -59,6 +61,37 @@ class Model(torch.nn.Module):
         """Training loss of a batch of the task's loader, a scalar."""
         raise NotImplementedError(f"{type(self).__name__} defines no training loss")
 
+    def training_step(self, task: Any, *, lr: float = 5e-3, **loader: Any) -> float:
+        """One step of Adam on the next batch of the task's loader: for timing, or for a loop of one's own.
+
+        Args:
+            task: gives the batches; its passes follow each other.
+            lr: learning rate, used when the first step makes the optimizer.
+            loader: options of ``task.loader``.
+
+        Returns:
+            The batch's loss before the step.
+        """
+        if self not in _STEPS:
+            _STEPS[self] = (torch.optim.Adam(self.parameters(), lr=lr), _batches(task, loader))
+        optimizer, batches = _STEPS[self]
+        self.train()
+        optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(next(batches))
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
     def num_parameters(self) -> int:
         """Number of trainable numbers."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+_STEPS: weakref.WeakKeyDictionary[Model, tuple[torch.optim.Optimizer, Iterator[Any]]] = weakref.WeakKeyDictionary()
+
+
+def _batches(task: Any, options: dict[str, Any]) -> Iterator[Any]:
+    epoch = 0
+    while True:
+        yield from task.loader("train", epoch=epoch, **options)
+        epoch += 1

@@ -1,0 +1,53 @@
+"""What every model must do; a new model adds one line to SAMPLES."""
+
+import pytest
+import torch
+
+from graphkit.data import KnowledgeGraphTask
+from graphkit.models import SIZES, registry
+
+
+def knowledge_graph(seed=0, entities=12):
+    """Two relations that are each other's inverse: one tells the other when its own edge is hidden."""
+    step = torch.randperm(entities, generator=torch.Generator().manual_seed(seed)).tolist()
+    facts = [(f"e{i}", "gives", f"e{step[i]}") for i in range(entities)]
+    facts += [(f"e{step[i]}", "takes", f"e{i}") for i in range(entities)]
+    return KnowledgeGraphTask.from_names("inverses", facts, facts[:2], facts[2:4])
+
+
+SAMPLES = {"NBFNet": (knowledge_graph, {"hidden_channels": 16, "num_layers": 2})}
+
+
+@pytest.fixture(params=sorted(registry()))
+def sample(request):
+    make, options = SAMPLES[request.param]
+    task = make()
+    torch.manual_seed(0)
+    return task, registry()[request.param].for_task(task, **options)
+
+
+def test_config_makes_the_same_model(sample):
+    task, model = sample
+    again = type(model)(**model.config)
+    again.load_state_dict(model.state_dict())
+    batch = next(iter(task.loader("train", batch_size=4, num_negatives=3)))
+    assert torch.equal(model.loss(batch), again.loss(batch))
+    assert set(model.sizes) <= SIZES and set(model.sizes) <= set(model.config)
+
+
+def test_every_parameter_gets_a_finite_gradient(sample):
+    task, model = sample
+    model.loss(next(iter(task.loader("train", batch_size=8, num_negatives=4)))).backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None and bool(parameter.grad.isfinite().all()), name
+
+
+def test_overfits_a_tiny_sample(sample):
+    task, model = sample
+    losses = [model.training_step(task, batch_size=4, num_negatives=8) for _ in range(200)]
+    assert sum(losses[-10:]) / 10 < 0.1 < losses[0]
+
+
+def test_a_model_can_be_copied_and_counted(sample):
+    _, model = sample
+    assert model.num_parameters() == sum(p.numel() for p in model.parameters()) > 0
