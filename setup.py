@@ -47,7 +47,14 @@ def extension():
         found = (ROOT / "cpp_ext" / folder).iterdir()
         return sorted(str(path.relative_to(ROOT)) for path in found if path.suffix in endings)
 
-    flags = ["-g0", "-std=c++20", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi", f"-DTORCH_TARGET_VERSION={STABLE_ABI}"]
+    flags = [
+        "-g0",
+        "-std=c++20",
+        "-fno-math-errno",
+        "-fno-trapping-math",
+        "-Wno-psabi",
+        f"-DTORCH_TARGET_VERSION={STABLE_ABI}",
+    ]
     shared = {"py_limited_api": True, "include_dirs": [str(ROOT / "cpp_ext" / "cpu")]}
     modules = [
         cpp_extension.CppExtension(
@@ -59,11 +66,18 @@ def extension():
             cpp_extension.CUDAExtension(
                 "graphkit._C_cuda",
                 sources("cuda", ".cpp", ".cu"),
-                extra_compile_args={"cxx": ["-O3", *flags, "-DUSE_CUDA"], "nvcc": ["-O3", "-std=c++20", "-DUSE_CUDA", flags[-1]]},
+                extra_compile_args={
+                    "cxx": ["-O3", *flags, "-DUSE_CUDA"],
+                    "nvcc": ["-O3", "-std=c++20", "-DUSE_CUDA", flags[-1]],
+                },
                 **shared,
             )
         )
-    return {"ext_modules": modules, "cmdclass": {"build_ext": build_ext}, "options": {"bdist_wheel": {"py_limited_api": "cp310"}}}
+    return {
+        "ext_modules": modules,
+        "cmdclass": {"build_ext": build_ext},
+        "options": {"bdist_wheel": {"py_limited_api": "cp310"}},
+    }
 
 
 class build_with_cards(build_py):
@@ -74,7 +88,11 @@ class build_with_cards(build_py):
         if self.editable_mode:
             return
         target = Path(self.build_lib) / "graphkit" / "shipped_files"
-        for name, folder in (("cards", "datasets/cards"), ("samples", "datasets/samples"), ("experiments", "experiments")):
+        for name, folder in (
+            ("cards", "datasets/cards"),
+            ("samples", "datasets/samples"),
+            ("experiments", "experiments"),
+        ):
             for file in (ROOT / folder).rglob("*"):
                 if file.is_file() and (name != "experiments" or file.suffix == ".yaml"):
                     to = target / name / file.relative_to(ROOT / folder)

@@ -46,7 +46,7 @@ class Model(torch.nn.Module):
                 bound.apply_defaults()
                 self.config = dict(list(bound.arguments.items())[1:])
 
-        cls.__init__ = recording  # type: ignore[method-assign]
+        cls.__init__ = recording  # type: ignore[assignment, method-assign]
 
     @classmethod
     def for_task(cls, task: Any, **options: Any) -> Model:

@@ -131,6 +131,7 @@ class NBFNet(Model):
     def readout(self, features: Tensor, query: Tensor) -> Tensor:
         """Scores ``[B, n]`` of ``features`` ``[B, n, F]`` under ``query`` ``[B, d]``; [features; query] is never formed."""
         first = self.mlp[0]
+        assert isinstance(first, nn.Linear)
         of_features, of_query = first.weight.split([features.shape[-1], query.shape[-1]], 1)
         out = F.linear(features, of_features) + F.linear(query, of_query, first.bias).unsqueeze(1)
         return self.mlp[1:](out).squeeze(-1)
@@ -179,7 +180,10 @@ class NBFNet(Model):
         return mask
 
     def loss(self, batch: QueryBatch) -> Tensor:
-        r"""Binary cross entropy of the positive and its weighted negatives, :math:`\frac12(\ell^+ + \sum_i w_i \ell^-_i)`, mean over rows."""
+        r"""Binary cross entropy of the positives and their weighted negatives, mean over rows.
+
+        A row's loss is :math:`\frac12(\ell^+ + \sum_i w_i \ell^-_i)` with :math:`\sum_i w_i = 1`.
+        """
         scores = self(batch).float()
         positive, negative = F.softplus(-scores[:, 0]), F.softplus(scores[:, 1:])
         if self.adversarial_temperature > 0:
@@ -192,5 +196,7 @@ class NBFNet(Model):
     def query_bytes(self, graph: MessageGraph) -> int:
         """Bytes that one query of :meth:`score_queries` needs at its peak, for choosing a batch size."""
         width, size = self.query.embedding_dim, self.query.weight.element_size()
-        node_tensors = 10 + (self.num_layers if self.concat_hidden else 0)  # state, 4 aggregates, their 3 images, 2 sums
+        node_tensors = 10 + (
+            self.num_layers if self.concat_hidden else 0
+        )  # state, 4 aggregates, their 3 images, 2 sums
         return size * width * (node_tensors * graph.num_nodes + 2 * graph.num_relations)

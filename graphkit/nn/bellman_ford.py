@@ -71,13 +71,13 @@ class BellmanFordConv(nn.Module):
         self.in_channels, self.out_channels, self.num_relations = in_channels, out_channels, num_relations
         self.message, self.aggregate = message, aggregate
         self.short_cut = short_cut and in_channels == out_channels
+        self.relation_linear: nn.Linear | None = None
+        self.relation: nn.Embedding | None = None
         if dependent:
             if query_channels is None:
                 raise UserError("dependent relations are made from the query; pass query_channels")
             self.relation_linear = nn.Linear(query_channels, num_relations * in_channels)
-            self.relation = None
         else:
-            self.relation_linear = None
             self.relation = nn.Embedding(num_relations, in_channels)
         self.linear = nn.Linear((13 if aggregate == "pna" else 2) * in_channels, out_channels)
         self.norm = nn.LayerNorm(out_channels) if layer_norm else None
@@ -127,7 +127,13 @@ class BellmanFordConv(nn.Module):
                 self.linear.bias, norm_weight=norm[0], norm_bias=norm[1], eps=1e-5, short_cut=self.short_cut,
             )  # fmt: skip
         features = relational_spmm(
-            graph, edge_type, x, relation, boundary=(source, boundary), reduce=self.aggregate, **edges  # type: ignore[arg-type]
+            graph,
+            edge_type,
+            x,
+            relation,
+            boundary=(source, boundary),
+            reduce=self.aggregate,
+            **edges,  # type: ignore[arg-type]
         )
         out = self.linear(torch.cat([x, features], -1))
         out = (out if self.norm is None else self.norm(out)).relu()

@@ -91,7 +91,7 @@ def bellman_ford(
             f"the {csr.num_edges} edges"
         )
     batches = len(source)
-    if batches and not (0 <= int(source.min()) and int(source.max()) < num_nodes):
+    if batches and not (int(source.min()) >= 0 and int(source.max()) < num_nodes):
         raise UserError(f"source holds an id outside [0, {num_nodes})")
     boundary = torch.full((batches, num_nodes, 1), semiring.zero, dtype=edge_value.dtype, device=edge_value.device)
     boundary[torch.arange(batches, device=source.device), source] = semiring.one

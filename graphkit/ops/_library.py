@@ -106,7 +106,9 @@ def _check(backend: str) -> None:
     if backend not in _NAMESPACES:
         raise UserError(nearest(backend, _NAMESPACES, "backend"))
     if backend == "native" and library_file() is None:
-        raise UserError("the native backend was asked for, but the extension is not built; reinstall graphkit with a C++ compiler")
+        raise UserError(
+            "the native backend was asked for, but the extension is not built; reinstall graphkit with a C++ compiler"
+        )
     if backend == "scatter" and importlib.util.find_spec("torch_scatter") is None:
         raise UserError("the scatter backend needs torch-scatter; install graphkit-torch[scatter]")
 

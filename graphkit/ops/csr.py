@@ -43,7 +43,14 @@ class CSRGraph:
 
     def __init__(self, edge_index: Tensor, *, num_nodes: int) -> None:
         _check_edges(edge_index, num_nodes)
-        source, target = (row.as_tensor() if hasattr(row, "as_tensor") else row for row in edge_index)  # PyG's Index is a subclass
+        # what is remembered must serve training too, also when first asked for inside inference mode
+        with torch.inference_mode(False):
+            self._sort(edge_index, num_nodes)
+
+    def _sort(self, edge_index: Tensor, num_nodes: int) -> None:
+        source, target = (
+            row.as_tensor() if hasattr(row, "as_tensor") else row for row in edge_index
+        )  # PyG's Index is a subclass
         self.num_nodes, self.num_edges = num_nodes, edge_index.shape[1]
         key = target * num_nodes + source
         self.key, self.perm = torch.sort(key, stable=True)
@@ -78,7 +85,8 @@ class CSRGraph:
         known = self._sorted.get(key)
         if known is not None and known[0]() is values:
             return known[1]
-        result = values[self.perm].to(dtype)
+        with torch.inference_mode(False):
+            result = values[self.perm].to(dtype)
         if len(self._sorted) >= 8:
             self._sorted = {k: v for k, v in self._sorted.items() if v[0]() is not None}
             while len(self._sorted) >= 8:

@@ -184,7 +184,9 @@ def _backward(x: Tensor, features: Tensor, order: Tensor, ptr: Tensor, scale: Te
     return grad_x, grad_features.view_as(features), grad_weight, g.sum((0, 1)), grad_norm_weight, grad_norm_bias
 
 
-def _fake_forward(x: Tensor, features: Any, order: Any, ptr: Any, scale: Any, weight: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+def _fake_forward(
+    x: Tensor, features: Any, order: Any, ptr: Any, scale: Any, weight: Tensor, *_: Any
+) -> tuple[Tensor, Tensor]:
     out = x.new_empty(*x.shape[:2], weight.shape[0])
     return out, torch.empty_like(out)
 
@@ -209,7 +211,19 @@ def _autograd(operators: Any, ctx: Any, grad: Tensor | None, _: Any) -> tuple[An
         *ctx.saved_tensors, grad.contiguous(), ctx.eps, ctx.short_cut
     )
     normed = ctx.saved_tensors[7] is not None
-    return x, features, None, None, None, weight, bias, norm_weight if normed else None, norm_bias if normed else None, None, None
+    return (
+        x,
+        features,
+        None,
+        None,
+        None,
+        weight,
+        bias,
+        norm_weight if normed else None,
+        norm_bias if normed else None,
+        None,
+        None,
+    )
 
 
 _INPUTS = (

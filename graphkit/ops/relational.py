@@ -71,7 +71,9 @@ def relational_spmm(
     """
     if reduce not in ("sum", "mean", "max", "min"):
         raise UserError(nearest(str(reduce), ["sum", "mean", "max", "min"], "reduce"))
-    return _aggregate(edge_index, edge_type, x, relation, num_nodes, message, reduce, edge_weight, edge_mask, boundary, empty)
+    return _aggregate(
+        edge_index, edge_type, x, relation, num_nodes, message, reduce, edge_weight, edge_mask, boundary, empty
+    )
 
 
 def relational_pna(
@@ -115,7 +117,9 @@ def relational_pna(
         [2.0, 3.0, 1.0, 1.0]
     """
     del reduce
-    return _aggregate(edge_index, edge_type, x, relation, num_nodes, message, "pna", edge_weight, edge_mask, boundary, empty)
+    return _aggregate(
+        edge_index, edge_type, x, relation, num_nodes, message, "pna", edge_weight, edge_mask, boundary, empty
+    )
 
 
 def _aggregate(
@@ -151,8 +155,10 @@ def _aggregate(
         raise UserError("edge_weight holds NaN, expected numbers; drop those edges with edge_mask")
     if boundary is not None:
         source, value = _check_boundary(graph, x, boundary)
-    with_arg = reduce in ("max", "min", "pna") and torch.is_grad_enabled() and any(
-        t is not None and t.requires_grad for t in (x, relation, weight, value)
+    with_arg = (
+        reduce in ("max", "min", "pna")
+        and torch.is_grad_enabled()
+        and any(t is not None and t.requires_grad for t in (x, relation, weight, value))
     )
     out, _ = call(
         "relational_aggregate", graph.ptr, graph.source, kind, weight, keep, x.contiguous(), relation.contiguous(), source,
@@ -167,16 +173,24 @@ def _check_dense(graph: CSRGraph, x: Tensor, relation: Tensor, message: str) -> 
     if x.dtype not in (torch.float32, torch.float64, torch.bfloat16):
         raise UserError(f"x has dtype {x.dtype}, expected float32, float64 or bfloat16")
     batches, _, channels = x.shape
-    if relation.shape[-1:] != (channels,) or relation.dim() not in (2, 3) or (relation.dim() == 3 and len(relation) != batches):
+    if (
+        relation.shape[-1:] != (channels,)
+        or relation.dim() not in (2, 3)
+        or (relation.dim() == 3 and len(relation) != batches)
+    ):
         raise UserError(
             f"relation has shape {tuple(relation.shape)}, expected [R, {channels}] or [{batches}, R, {channels}] to go with x"
         )
     if relation.dtype != x.dtype:
         raise UserError(f"relation has dtype {relation.dtype} and x has {x.dtype}; cast one of them")
     if not relation.device == x.device == graph.device:
-        raise UserError(f"x is on {x.device}, relation on {relation.device}, the graph on {graph.device}; move them to one device")
+        raise UserError(
+            f"x is on {x.device}, relation on {relation.device}, the graph on {graph.device}; move them to one device"
+        )
     if message == "rotate" and channels % 2:
-        raise UserError(f"message='rotate' pairs real with imaginary channels, but x has an odd number of channels ({channels})")
+        raise UserError(
+            f"message='rotate' pairs real with imaginary channels, but x has an odd number of channels ({channels})"
+        )
 
 
 def _check_edge_values(name: str, values: Tensor, graph: CSRGraph, dtypes: tuple[torch.dtype, ...]) -> None:
@@ -206,14 +220,21 @@ def _check_boundary(graph: CSRGraph, x: Tensor, boundary: Boundary) -> tuple[Ten
             raise UserError(f"boundary is on {part.device}, x on {x.device}; move them to one device")
     if isinstance(boundary, Tensor):
         if boundary.shape != x.shape or boundary.dtype != x.dtype:
-            raise UserError(f"boundary is {boundary.dtype} {tuple(boundary.shape)}, expected {x.dtype} {tuple(x.shape)}, as x")
+            raise UserError(
+                f"boundary is {boundary.dtype} {tuple(boundary.shape)}, expected {x.dtype} {tuple(x.shape)}, as x"
+            )
         return None, boundary.contiguous()
     source, value = boundary
-    if source.shape != (batches,) or source.dtype != torch.int64 or value.shape != (batches, channels) or value.dtype != x.dtype:
+    if (
+        source.shape != (batches,)
+        or source.dtype != torch.int64
+        or value.shape != (batches, channels)
+        or value.dtype != x.dtype
+    ):
         raise UserError(
             f"boundary is ({source.dtype} {tuple(source.shape)}, {value.dtype} {tuple(value.shape)}), "
             f"expected (int64 [{batches}], {x.dtype} [{batches}, {channels}])"
         )
-    if batches and not (0 <= int(source.min()) and int(source.max()) < nodes):
+    if batches and not (int(source.min()) >= 0 and int(source.max()) < nodes):
         raise UserError(f"boundary source holds an id outside [0, {nodes}); check the queries' heads")
     return source.contiguous(), value.contiguous()

@@ -168,7 +168,9 @@ def _backward(ptr: Tensor, source: Tensor, kind: Tensor, weight: Tensor | None, 
         grad_weight[edges.position] = (g * edges.plain).sum((0, 2))
     if needs & _NEED_BOUNDARY and first is not None:
         nodes = torch.arange(edges.num_nodes, device=x.device)
-        grad_boundary = _gradient_of(first, nodes, torch.full_like(nodes, -1), out, arg, grad, share, reduce, edges.dtype)
+        grad_boundary = _gradient_of(
+            first, nodes, torch.full_like(nodes, -1), out, arg, grad, share, reduce, edges.dtype
+        )
         if boundary_source is not None:
             grad_boundary = grad_boundary[torch.arange(len(x), device=x.device), boundary_source]
         grad_boundary = grad_boundary.to(x.dtype).contiguous()
@@ -210,7 +212,11 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tens
 def _autograd(operators: Any, ctx: Any, grad: Tensor | None, _: Any) -> tuple[Any, ...]:
     *inputs, out, arg = ctx.saved_tensors
     wanted = ctx.needs_input_grad
-    needs = sum(flag for flag, index in ((_NEED_X, 5), (_NEED_RELATION, 6), (_NEED_WEIGHT, 3), (_NEED_BOUNDARY, 8)) if wanted[index])
+    needs = sum(
+        flag
+        for flag, index in ((_NEED_X, 5), (_NEED_RELATION, 6), (_NEED_WEIGHT, 3), (_NEED_BOUNDARY, 8))
+        if wanted[index]
+    )
     nothing: list[Any] = [None] * 16
     if grad is None or not needs:
         return tuple(nothing)

@@ -67,7 +67,10 @@ def test_nodes_out_of_reach_do_not_depend_on_the_source(aggregate):
     # a path 0 - 1 - 2 - 3 - 4 - 5 and two layers: node 5 sees neither 0 nor 1
     chain = torch.tensor([[i, 0, i + 1] for i in range(5)])
     graph = MessageGraph.from_triples(chain, 6, R)
-    states = [model_of(aggregate=aggregate).node_states(graph, torch.tensor([u]), torch.tensor([1]))[0][0][0] for u in (0, 1, 4)]
+    states = [
+        model_of(aggregate=aggregate).node_states(graph, torch.tensor([u]), torch.tensor([1]))[0][0][0]
+        for u in (0, 1, 4)
+    ]
     assert torch.equal(states[0][5], states[1][5])
     assert not torch.allclose(states[0][5], states[2][5])
 
@@ -101,7 +104,9 @@ def test_easy_edges_are_removed_and_no_others(one_hop):
     batch = QueryBatch(graph, torch.stack([triples[:3], triples[3:6]], 1))
     mask = model.easy_edge_mask(batch)
     listed = {tuple(row) for row in batch.triples.flatten(0, 1).tolist()}
-    for (source, target), kind, kept in zip(graph.edge_index.t().tolist(), graph.edge_type.tolist(), mask.tolist(), strict=True):
+    for (source, target), kind, kept in zip(
+        graph.edge_index.t().tolist(), graph.edge_type.tolist(), mask.tolist(), strict=True
+    ):
         fact = (source, kind, target) if kind < R else (target, kind - R, source)
         pairs = {frozenset((h, t)) for h, _, t in listed}
         easy = frozenset((source, target)) in pairs if one_hop else fact in listed
@@ -117,7 +122,9 @@ def test_loss_is_its_formula():
     for row in scores:
         weights = (row[1:] / 0.7).softmax(0)
         positive = -math.log(torch.sigmoid(row[0]))
-        total += 0.5 * (positive - sum(w * math.log(1 - torch.sigmoid(s)) for w, s in zip(weights, row[1:], strict=True)))
+        total += 0.5 * (
+            positive - sum(w * math.log(1 - torch.sigmoid(s)) for w, s in zip(weights, row[1:], strict=True))
+        )
     assert float(model.loss(batch).detach()) == pytest.approx(float(total) / 4, rel=1e-5)
 
 
@@ -139,7 +146,9 @@ def test_small_batches_of_queries_score_the_same():
     graph, _ = graph_of()
     model = model_of()
     whole = model.score_queries(graph, QUERIES[1], QUERIES[0])
-    parts = [model.score_queries(graph, QUERIES[1][i : i + 5], QUERIES[0][i : i + 5]) for i in range(0, len(QUERIES[0]), 5)]
+    parts = [
+        model.score_queries(graph, QUERIES[1][i : i + 5], QUERIES[0][i : i + 5]) for i in range(0, len(QUERIES[0]), 5)
+    ]
     assert torch.allclose(whole, torch.cat(parts), atol=1e-12)
 
 

@@ -62,9 +62,7 @@ class Inputs:
         boundary = leaves.get("boundary")
         if isinstance(self.boundary, tuple):
             boundary = (self.boundary[0], boundary)
-        return replace(
-            self, x=leaves["x"], relation=leaves["relation"], weight=leaves.get("weight"), boundary=boundary
-        )
+        return replace(self, x=leaves["x"], relation=leaves["relation"], weight=leaves.get("weight"), boundary=boundary)
 
     def to(self, dtype):
         return self.with_leaves({name: tensor.to(dtype) for name, tensor in self.leaves().items()})

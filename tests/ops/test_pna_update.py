@@ -8,7 +8,14 @@ import torch
 from graphkit import ops
 from graphkit.errors import UserError
 
-SHAPES = [(2, 7, 20, 4, 4), (1, 31, 90, 5, 7), (3, 40, 0, 8, 3), (2, 300, 2000, 33, 33), (4, 1, 0, 16, 16), (0, 5, 9, 4, 4)]
+SHAPES = [
+    (2, 7, 20, 4, 4),
+    (1, 31, 90, 5, 7),
+    (3, 40, 0, 8, 3),
+    (2, 300, 2000, 33, 33),
+    (4, 1, 0, 16, 16),
+    (0, 5, 9, 4, 4),
+]
 BACKENDS = ["native", "python"] if ops.backend_of("pna_update") == "native" else ["python"]
 
 
@@ -23,7 +30,14 @@ def sample(batches, nodes, edges, channels, out, dtype=torch.float64, norm=True)
 def update(graph, values, norm, short_cut):
     x, features, weight, bias = values
     return ops.pna_update(
-        x, features, ops.degree_classes(graph), weight, bias, norm_weight=norm[0], norm_bias=norm[1], short_cut=short_cut
+        x,
+        features,
+        ops.degree_classes(graph),
+        weight,
+        bias,
+        norm_weight=norm[0],
+        norm_bias=norm[1],
+        short_cut=short_cut,
     )
 
 
@@ -57,7 +71,9 @@ def test_definition_and_gradients(shape, norm, backend):
         found = update(graph, values, norms, short_cut)
         assert torch.allclose(found, expected, atol=1e-9)
         if shape[0]:
-            for mine, theirs in zip(torch.autograd.grad(found, leaves, grad), torch.autograd.grad(expected, leaves, grad), strict=True):
+            for mine, theirs in zip(
+                torch.autograd.grad(found, leaves, grad), torch.autograd.grad(expected, leaves, grad), strict=True
+            ):
                 assert torch.allclose(mine, theirs, atol=1e-8)
 
 
@@ -100,7 +116,9 @@ def test_registration():
         torch.library.opcheck(namespace.pna_update.default, inputs)
         out, z = namespace.pna_update(*inputs)
         plain = [v.detach() if isinstance(v, torch.Tensor) else v for v in inputs]
-        torch.library.opcheck(namespace.pna_update_backward.default, (*plain[:-2], z.detach(), out.detach(), *plain[-2:]))
+        torch.library.opcheck(
+            namespace.pna_update_backward.default, (*plain[:-2], z.detach(), out.detach(), *plain[-2:])
+        )
 
 
 def test_degree_classes_by_hand():
@@ -110,7 +128,9 @@ def test_degree_classes_by_hand():
     expected = [math.log(4) / mean, math.log(2) / mean, 0, 0]
     found = ops.degree_classes(graph).per_node()
     assert found[:, 0].tolist() == pytest.approx(expected)
-    assert found[:, 1].tolist() == pytest.approx([1 / expected[0], 1 / expected[1], 100, 100])  # alone: s = 0, attenuation 100
+    assert found[:, 1].tolist() == pytest.approx(
+        [1 / expected[0], 1 / expected[1], 100, 100]
+    )  # alone: s = 0, attenuation 100
     masked = ops.degree_classes(graph, torch.tensor([True, False, True, True]))
     assert graph.in_degree(torch.tensor([True, False, True, True])).tolist() == [2, 1, 0, 0]
     assert len(masked.ptr) - 1 == 3

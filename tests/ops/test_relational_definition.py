@@ -108,7 +108,9 @@ def calls(draw):
     return random_inputs(edges, num_nodes, draw(st.sampled_from(MESSAGES)), draw(st.sampled_from(REDUCES)), **options)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(inputs=calls())
 def test_equals_the_definition_on_any_graph(backend, inputs):
     torch.testing.assert_close(inputs.run(), by_definition(inputs), rtol=1e-11, atol=1e-12)

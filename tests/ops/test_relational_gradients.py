@@ -160,7 +160,9 @@ def test_ties_of_one_edge_share_no_gradient_between_channels(backend):
     # channel 0 is won by edge 0, channel 1 by edge 1
     edges, kind = torch.tensor([[1, 2], [0, 0]]), torch.zeros(2, dtype=torch.int64)
     x = torch.tensor([[[0.0, 0.0], [5.0, 1.0], [4.0, 2.0]]], dtype=torch.float64, requires_grad=True)
-    ops.relational_spmm(edges, kind, x, torch.ones(1, 2, dtype=torch.float64), num_nodes=3, reduce="max")[0, 0].sum().backward()
+    ops.relational_spmm(edges, kind, x, torch.ones(1, 2, dtype=torch.float64), num_nodes=3, reduce="max")[
+        0, 0
+    ].sum().backward()
     assert x.grad[0].tolist() == [[0, 0], [1, 0], [0, 1]]
 
 
@@ -183,7 +185,9 @@ def test_gradients_add_up_over_calls_and_through_views(backend, reduce):
                weight=2 * weight).run().sum().backward()  # fmt: skip
     x = inputs.x.clone().requires_grad_()
     doubled = (2 * inputs.weight).requires_grad_()
-    Inputs(inputs.edges, inputs.kind, x, inputs.relation, inputs.num_nodes, "mul", reduce, weight=doubled).run().sum().backward()
+    Inputs(
+        inputs.edges, inputs.kind, x, inputs.relation, inputs.num_nodes, "mul", reduce, weight=doubled
+    ).run().sum().backward()
     torch.testing.assert_close(base.grad[..., 1], 2 * x.grad, rtol=1e-13, atol=1e-13)
     assert (base.grad[..., 0] == 0).all()
     torch.testing.assert_close(weight.grad, 4 * doubled.grad, rtol=1e-13, atol=1e-13)
@@ -198,7 +202,6 @@ def test_a_result_that_nobody_differentiates_keeps_nothing(backend):
     assert inputs.run().requires_grad
 
 
-@pytest.mark.xfail(strict=True, reason="CSRGraph remembers tensors made in inference mode, which autograd refuses to save")
 def test_gradients_after_scoring_in_inference_mode(backend):
     # the sorted forms that a graph remembers may first be built inside inference mode
     inputs = make_inputs("mul", "max", weighted=True, masked=True)

@@ -88,7 +88,9 @@ def test_results_do_not_depend_on_threads(backend, hubs, reduce, dependent):
 @pytest.mark.parametrize("reduce", REDUCES)
 def test_results_do_not_depend_on_the_order_of_distinct_edges(backend, reduce):
     edges = random_edges(120, 9000, distinct=True)
-    inputs = random_inputs(edges, 120, "mul", reduce, weighted=True, masked=True, boundary="dense", channels=5).to(torch.float32)
+    inputs = random_inputs(edges, 120, "mul", reduce, weighted=True, masked=True, boundary="dense", channels=5).to(
+        torch.float32
+    )
     out, gradients = inputs.gradients()
     order = torch.randperm(9000, generator=torch.Generator().manual_seed(1))
     inputs.edges, inputs.kind = edges[:, order], inputs.kind[order]

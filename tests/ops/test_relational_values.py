@@ -16,7 +16,9 @@ def test_min_plus_keeps_infinity(backend):
     edges, length = torch.tensor([[0, 1, 3, 3], [1, 2, 2, 3]]), torch.tensor([[2.0], [5.0], [INFINITY], [1.0]])
     out = ops.relational_spmm(edges, torch.arange(4), x, length, num_nodes=4, message="add", reduce="min", boundary=x)
     assert out.flatten().tolist() == [0, 2, INFINITY, INFINITY]
-    empty = ops.relational_spmm(edges, torch.arange(4), x, length, num_nodes=4, message="add", reduce="min", empty=INFINITY)
+    empty = ops.relational_spmm(
+        edges, torch.arange(4), x, length, num_nodes=4, message="add", reduce="min", empty=INFINITY
+    )
     assert empty.flatten().tolist() == [INFINITY, 2, INFINITY, INFINITY]
 
 
@@ -105,7 +107,9 @@ def test_bfloat16_is_accumulated_in_float32(backend, message, reduce):
         for name, gradient in gradients.items():
             assert gradient.isfinite().all()
             distance = (gradient.double() - wanted[name]).norm() / (wanted[name].norm() + 1e-12)
-            assert distance < (0.03 if reduce == "pna" else 0.01), name  # PNA reads back its mean and std, rounded to bfloat16
+            assert distance < (0.03 if reduce == "pna" else 0.01), (
+                name
+            )  # PNA reads back its mean and std, rounded to bfloat16
 
 
 def test_float32_weights_with_float64_values_and_the_reverse(backend):
