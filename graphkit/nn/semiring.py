@@ -24,6 +24,12 @@ class Semiring:
         reduce: the sum.
         zero: identity of the sum, the value of "no path".
         one: identity of the product, the value of the empty path.
+
+    Example:
+        >>> longest = Semiring("add", "max", -math.inf, 0.0)
+        >>> edges, length = torch.tensor([[0, 1, 0], [1, 2, 2]]), torch.tensor([1.0, 1.0, 1.5])
+        >>> bellman_ford(edges, torch.tensor([0]), longest, 2, length, num_nodes=3)
+        tensor([[0., 1., 2.]])
     """
 
     message: str

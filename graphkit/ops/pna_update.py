@@ -23,6 +23,11 @@ class DegreeClasses(NamedTuple):
         order: int32 ``[N]``, nodes by rising degree.
         ptr: int64 ``[C + 1]``, the first entry of each class in ``order``.
         scale: float64 ``[C, 2]``, amplification and attenuation.
+
+    Example:
+        >>> classes = degree_classes(CSRGraph(torch.tensor([[0, 1, 2], [1, 0, 1]]), num_nodes=3))
+        >>> classes.order.tolist(), classes.ptr.tolist()
+        ([2, 0, 1], [0, 1, 2, 3])
     """
 
     order: Tensor

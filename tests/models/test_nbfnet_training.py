@@ -286,16 +286,21 @@ class Memory(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("options", [{}, {"concat_hidden": True}, {"aggregate": "sum"}, {"dependent": False}])
-def test_query_bytes_cover_the_peak(options):
+def test_query_bytes_cover_the_peak(request, options):
+    if options.get("concat_hidden"):
+        reason = (
+            "the readout of T states holds their concatenation and two images of it: 4 T + 2 tensors, counted T + 10"
+        )
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     graph = message_graph(random_triples(facts=300, nodes=400), 400)
-    model = NBFNet(RELATIONS, 16, 3, **options).eval()
+    model = NBFNet(RELATIONS, 16, 6, **options).eval()
     heads = torch.arange(32)
     with torch.no_grad():
         model.score_queries(graph, heads[:1], heads[:1])  # what the graph remembers is not of the query
         with Memory() as memory:
             model.score_queries(graph, heads, torch.zeros_like(heads))
     needed = memory.peak / 32
-    assert 0.9 * needed < model.query_bytes(graph) < 4 * needed
+    assert 0.98 * needed < model.query_bytes(graph) < 3 * needed
 
 
 def test_query_bytes_follow_the_sizes():

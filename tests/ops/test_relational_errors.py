@@ -1,5 +1,7 @@
 """Every mistake that the relational operators notice, and the words with which they say so."""
 
+# ruff: noqa: E501  (a table of mistakes, one a line)
+
 import pytest
 import torch
 

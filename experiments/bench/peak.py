@@ -1,0 +1,75 @@
+"""Time and memory of a call, measured the same way for everybody: rounds in turn, peak of the resident set above the start."""
+
+from __future__ import annotations
+
+import gc
+import json
+import platform
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def peak_of(call: Callable[[], object]) -> int:
+    """Largest resident size during the call above that before it, in bytes, sampled every half millisecond."""
+    gc.collect()
+    start, top, done = resident(), [0], threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            top[0] = max(top[0], resident())
+            time.sleep(5e-4)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    result = call()
+    top[0] = max(top[0], resident())
+    done.set()
+    thread.join()
+    del result
+    return max(top[0] - start, 0)
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def measure(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
+    """Every call once for its memory, then `rounds` rounds of all calls in turn. Seconds: least, median, greatest."""
+    memory = {name: peak_of(call) for name, call in calls.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - begin)
+    return {
+        name: {
+            "min": min(s), "median": statistics.median(s), "max": max(s), "peak_mib": memory[name] / 2**20, "rounds": rounds,
+        }
+        for name, s in seconds.items()
+    }  # fmt: skip
+
+
+def write(name: str, rows: list[dict[str, object]]) -> None:
+    """Rows to results/NAME.json with what they were measured on."""
+    RESULTS.mkdir(exist_ok=True)
+    head = {
+        "processor": processor(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+    text = json.dumps({"machine": head, "rows": rows}, indent=1)
+    part = RESULTS / f".{name}.part"
+    part.write_text(text + "\n")
+    part.replace(RESULTS / f"{name}.json")
