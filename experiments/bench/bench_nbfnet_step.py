@@ -25,7 +25,19 @@ from graphkit.nn import BellmanFordConv
 SETTINGS = {"umls": (True, False), "fb15k-237": (True, True), "wn18rr": (False, False)}  # dependent, remove_one_hop
 
 
-def unfused(conv: BellmanFordConv, x, query, source, boundary, graph, edge_type, *, edge_weight=None, edge_mask=None, classes=None):
+def unfused(
+    conv: BellmanFordConv,
+    x,
+    query,
+    source,
+    boundary,
+    graph,
+    edge_type,
+    *,
+    edge_weight=None,
+    edge_mask=None,
+    classes=None,
+):
     """DistMult and PNA as they are usually written."""
     edges = graph.edge_index
     if edge_mask is not None:
@@ -80,7 +92,9 @@ def main() -> None:
         loader = {"batch_size": options.batch, "num_negatives": 32}
         models = models_of(task, name)
         losses = {label: model.training_step(task, **loader) for label, model in models.items()}
-        times = measure({label: lambda m=m: m.training_step(task, **loader) for label, m in models.items()}, options.rounds)
+        times = measure(
+            {label: lambda m=m: m.training_step(task, **loader) for label, m in models.items()}, options.rounds
+        )
         ours, theirs = times["graphkit"], times["unfused torch"]
         row = {
             "graph": name, "batch": options.batch, "negatives": 32, "layers": 6, "channels": 32, "times": times,

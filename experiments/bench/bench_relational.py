@@ -118,7 +118,10 @@ def against_peers(rounds: int) -> None:
                 rows.append(row)
                 ratios = ", ".join(f"{r:.1f}x {n}" for n, r in row["ratio"].items())
                 peaks = ", ".join(f"{n} {f['peak_mib']:.0f}" for n, f in found.items())
-                print(f"{name} {batches}x{channels} {kind} {what}: {ours['median']:.4f} s, {ratios}; MiB {peaks}", flush=True)
+                print(
+                    f"{name} {batches}x{channels} {kind} {what}: {ours['median']:.4f} s, {ratios}; MiB {peaks}",
+                    flush=True,
+                )
                 write("relational", rows)
 
 
@@ -144,7 +147,10 @@ def sweep(rounds: int) -> None:
                 {"E": edges, "N": nodes, "B": batches, "D": channels, "shape": shape, "kind": kind, "what": what,
                  "seconds": found["median"], "ns_per_element": per}
             )  # fmt: skip
-            print(f"E {edges:>10,} {batches}x{channels} {shape} {kind} {what}: {found['median']:.4f} s, {per:.3f} ns", flush=True)
+            print(
+                f"E {edges:>10,} {batches}x{channels} {shape} {kind} {what}: {found['median']:.4f} s, {per:.3f} ns",
+                flush=True,
+            )
             write("relational_sweep", rows)
 
 

@@ -1,0 +1,125 @@
+"""Writes the measured tables between the markers `<!-- bench:begin -->` and `<!-- bench:end -->` of docs/nbfnet.md.
+
+python experiments/bench/write_bench_tables.py [--check]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "nbfnet.md"
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+Row = dict[str, Any]
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def ratios(row: Row) -> str:
+    return ", ".join(f"{ratio:.1f}x {name}" for name, ratio in row["ratio"].items())
+
+
+def relational(rows: list[Row]) -> str:
+    heads = [
+        "graph",
+        "B x D",
+        "operator",
+        "pass",
+        "seconds",
+        "faster than",
+        "extra MiB",
+        "of the output",
+        "torch's MiB",
+    ]
+    return table(
+        heads,
+        [
+            [
+                r["graph"], f"{r['B']} x {r['D']}", r["kind"], r["what"], f"{r['times']['graphkit']['median']:.4f}", ratios(r),
+                f"{r['times']['graphkit']['peak_mib']:.0f}", f"{r['output_mib']:.0f}", f"{r['times']['torch']['peak_mib']:.0f}",
+            ]
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+def sweep(rows: list[Row]) -> str:
+    heads = ["E", "B x D", "shape", "operator", "pass", "seconds", "ns per edge, query and channel"]
+    return table(
+        heads,
+        [
+            [
+                f"{r['E']:,}",
+                f"{r['B']} x {r['D']}",
+                r["shape"],
+                r["kind"],
+                r["what"],
+                f"{r['seconds']:.4f}",
+                f"{r['ns_per_element']:.3f}",
+            ]
+            for r in rows
+        ],
+    )
+
+
+def steps(rows: list[Row]) -> str:
+    heads = ["graph", "batch", "graphkit s", "unfused torch s", "faster", "graphkit MiB", "unfused MiB", "steps timed"]
+    return table(
+        heads,
+        [
+            [
+                r["graph"], str(r["batch"]), f"{r['times']['graphkit']['median']:.4f}",
+                f"{r['times']['unfused torch']['median']:.3f}", f"{r['ratio']:.1f}x",
+                f"{max(r['times']['graphkit']['peak_mib'], r.get('steps', {}).get('peak_mib', 0)):.0f}",
+                f"{r['times']['unfused torch']['peak_mib']:.0f}",
+                f"{r['steps']['count']} at {r['steps']['median']:.4f} s" if "steps" in r else str(r["times"]["graphkit"]["rounds"]),
+            ]
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+SECTIONS = {
+    "relational": ("Operators against gather, `index_add` and `scatter_reduce`", relational),
+    "nbfnet_step": ("One training step of six layers", steps),
+    "nbfnet_steps": ("Training steps on the full graphs", steps),
+    "relational_sweep": ("Growth of the cost", sweep),
+}
+
+
+def text() -> str:
+    parts = []
+    for name, (title, render) in SECTIONS.items():
+        file = Path(__file__).parent / "results" / f"{name}.json"
+        if not file.exists():
+            parts.append(f"### {title}\n\nNot run.")
+            continue
+        found = json.loads(file.read_text())
+        machine = found["machine"]
+        where = f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, {machine['date']}"
+        parts.append(
+            f"### {title}\n\n{where}; medians of the rounds, all implementations in turn in one process.\n\n{render(found['rows'])}"
+        )
+    return "\n\n".join(parts)
+
+
+def written(page: str) -> str:
+    before, _, rest = page.partition(BEGIN)
+    _, mark, after = rest.partition(END)
+    if not mark:
+        raise SystemExit(f"{PAGE.name} lacks the markers {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{text()}\n{END}{after}"
+
+
+if __name__ == "__main__":
+    page = PAGE.read_text()
+    new = written(page)
+    if "--check" in sys.argv:
+        sys.exit(f"{PAGE.name} is outdated; run {Path(__file__).name}" if new != page else 0)
+    PAGE.write_text(new)
