@@ -65,7 +65,7 @@ struct Backward : Relational {
   int64_t batch_begin, batch_count;
 };
 
-constexpr int64_t carry_fields(int reduce) { return reduce == kPna ? 4 : 1; }
+constexpr int64_t carry_fields(int reduce) { return reduce == kPna ? 5 : 1; }
 
 // One table of entry points per instruction set; chosen once when the library is loaded.
 struct RelationalKernels {

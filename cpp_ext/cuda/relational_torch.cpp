@@ -19,8 +19,8 @@ namespace {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// What the coefficients and relation tables of one pass over queries may take. Queries are worked on so many at a time; no
-// sum depends on it.
+// What the coefficients and relation tables of one pass over queries may take. How many queries a pass works on, and with it
+// the order of every sum, follows from this and the sizes alone, never from the device or the memory it has free.
 constexpr int64_t kWorkspace = int64_t(256) << 20;
 
 // Kernels run on the device of the tensors and on the stream that torch has made current there. Memory comes from torch and

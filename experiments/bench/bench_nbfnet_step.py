@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from functools import partial
 
 import torch
 from peak import measure, peak_of, write
@@ -93,7 +94,7 @@ def main() -> None:
         models = models_of(task, name)
         losses = {label: model.training_step(task, **loader) for label, model in models.items()}
         times = measure(
-            {label: lambda m=m: m.training_step(task, **loader) for label, m in models.items()}, options.rounds
+            {label: partial(m.training_step, task, **loader) for label, m in models.items()}, options.rounds
         )
         ours, theirs = times["graphkit"], times["unfused torch"]
         row = {

@@ -119,14 +119,14 @@ class NBFNet(Model):
         classes = degree_classes(csr, edge_mask)
         state = query.new_zeros(len(heads), graph.num_nodes, query.shape[1])
         state = state.index_put((torch.arange(len(heads), device=heads.device), heads), query)
-        hidden = []
+        hidden: list[Tensor] = []
         for depth, layer in enumerate(self.layers):
             state = layer(
                 state, query, heads, query, csr, graph.edge_type, edge_mask=edge_mask, classes=classes,
                 edge_weight=None if edge_weights is None else edge_weights[depth],
             )  # fmt: skip
-            hidden.append(state)
-        return (hidden if self.concat_hidden else hidden[-1:]), query
+            hidden = [*hidden, state] if self.concat_hidden else [state]  # a state that nobody reads is not kept
+        return hidden, query
 
     def readout(self, features: Tensor, query: Tensor) -> Tensor:
         """Scores ``[B, n]`` of ``features`` ``[B, n, F]`` under ``query`` ``[B, d]``; [features; query] is never formed."""
@@ -196,7 +196,6 @@ class NBFNet(Model):
     def query_bytes(self, graph: MessageGraph) -> int:
         """Bytes that one query of :meth:`score_queries` needs at its peak, for choosing a batch size."""
         width, size = self.query.embedding_dim, self.query.weight.element_size()
-        node_tensors = 10 + (
-            self.num_layers if self.concat_hidden else 0
-        )  # state, 4 aggregates, their 3 images, 2 sums
+        # state, 4 aggregates, their images; the readout of all states holds them, their concatenation and two images of it
+        node_tensors = max(10, 4 * self.num_layers + 3 if self.concat_hidden else 0)
         return size * width * (node_tensors * graph.num_nodes + 2 * graph.num_relations)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkit.errors import UserError
-from graphkit.ops._library import call, define, public
+from graphkit.ops._library import call, define, no_second_derivative, public
 from graphkit.ops.csr import CSRGraph
 
 __all__ = ["DegreeClasses", "degree_classes", "pna_update"]
@@ -154,7 +154,8 @@ def _normed(z: Tensor, norm_weight: Tensor | None, norm_bias: Tensor | None, eps
 
 
 def _forward(x: Tensor, features: Tensor, order: Tensor, ptr: Tensor, scale: Tensor, weight: Tensor, bias: Tensor,
-             norm_weight: Tensor | None, norm_bias: Tensor | None, eps: float, short_cut: bool) -> tuple[Tensor, Tensor]:  # fmt: skip
+             norm_weight: Tensor | None, norm_bias: Tensor | None, eps: float, short_cut: bool,
+             ) -> tuple[Tensor, Tensor]:  # fmt: skip
     of_state, blocks = _blocks(weight, x.shape[2])
     parts = features.flatten(2) @ blocks.flatten(0, 1).t()
     z = x @ of_state.t() + bias
@@ -241,6 +242,7 @@ define(
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
     _backward,
     fake=_fake_backward,
+    backward=no_second_derivative,
 )
 define(
     f"pna_update({_INPUTS}, float eps, bool short_cut) -> (Tensor, Tensor)",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit.ops._library import define
+from graphkit.ops._library import define, no_second_derivative
 
 __all__ = ["MESSAGES", "REDUCES"]
 
@@ -113,8 +113,10 @@ def _forward(ptr: Tensor, source: Tensor, kind: Tensor, weight: Tensor | None, k
         arg = found if with_arg else arg
     else:
         mean = _sum(edges, edges.message, first) / count
-        deviation = (edges.message - mean[:, edges.target]) ** 2
-        variance = _sum(edges, deviation, None if first is None else (first - mean) ** 2) / count
+        # about the mean as rounded, and then about what that missed
+        deviation, rest = edges.message - mean[:, edges.target], None if first is None else first - mean
+        variance = _sum(edges, deviation**2, None if rest is None else rest**2) / count
+        variance = variance - (_sum(edges, deviation, rest) / count) ** 2
         high, at_high = _extreme(edges, first, with_arg, True)
         low, at_low = _extreme(edges, first, with_arg, False)
         out = torch.stack([mean, high, low, variance.clamp(min=VARIANCE_FLOOR).sqrt()], 2)
@@ -245,6 +247,7 @@ define(
     " -> (Tensor, Tensor, Tensor, Tensor)",
     _backward,
     fake=_fake_backward,
+    backward=no_second_derivative,
 )
 define(
     f"relational_aggregate({_INPUTS}, int message, int reduce, float empty, bool with_arg) -> (Tensor, Tensor)",

@@ -20,12 +20,13 @@ from graphkit.engine.progress import SilentReporter
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.errors import UserError
 
-TIMES = ("seconds", "epoch_seconds", "time")
+# When and from which checkout a line was written; everything else has to be equal to the last bit.
+PROVENANCE = ("seconds", "epoch_seconds", "time", "commit")
 
 
 def timeless(value):
     if isinstance(value, dict):
-        return {key: timeless(one) for key, one in value.items() if key not in TIMES}
+        return {key: timeless(one) for key, one in value.items() if key not in PROVENANCE}
     return [timeless(one) for one in value] if isinstance(value, list) else value
 
 
@@ -34,7 +35,7 @@ def lines(path):
 
 
 def assert_same_run(one, two, seed):
-    """Bit for bit: weights, optimizer, random streams, position, metrics, ranks; all but clocks."""
+    """Bit for bit: weights, optimizer, random streams, position, metrics, ranks; all but clocks and commit."""
     for name in ("checkpoint", "best", "test_ranks"):
         a, b = (getattr(RunDirectory(run), name)(seed) for run in (one, two))
         first, second = load_file(a), load_file(b)

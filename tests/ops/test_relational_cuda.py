@@ -55,7 +55,8 @@ def assert_equals_python(inputs):
     dtype = inputs.x.dtype
     assert out.dtype == dtype and out.shape == wanted_out.shape
     tolerance = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 2**-7}[dtype]
-    torch.testing.assert_close(out.double(), wanted_out.double(), rtol=tolerance, atol=tolerance)
+    largest = wanted_out.abs().max().item() if wanted_out.numel() else 0  # the terms of a hub's sum cancel
+    torch.testing.assert_close(out.double(), wanted_out.double(), rtol=tolerance, atol=tolerance * max(1, largest))
     for name, gradient in found.items():
         assert gradient.dtype == dtype and gradient.shape == wanted[name].shape
         # sums over edges and queries cancel: judged by the size of the whole gradient. With bfloat16 both backends read back
@@ -168,12 +169,14 @@ def test_addresses_that_are_no_multiple_of_a_vector(dtype):
             shifted[name] = torch.empty(tensor.numel() + 1, dtype=dtype, device=tensor.device)[1:].view(tensor.shape)
             shifted[name].copy_(tensor)
             assert shifted[name].data_ptr() % 16 != 0 and shifted[name].is_contiguous()
-        assert torch.equal(inputs.run(), inputs.with_leaves(shifted).run())
+        # not bit for bit: the compiler may fuse other products and sums where it reads one channel at a time
+        torch.testing.assert_close(inputs.run(), inputs.with_leaves(shifted).run())
         leaves = {name: tensor.requires_grad_() for name, tensor in shifted.items()}
         inputs.with_leaves(leaves).run().sum().backward()
         wanted = {name: tensor.clone().requires_grad_() for name, tensor in inputs.leaves().items()}
         inputs.with_leaves(wanted).run().sum().backward()
-        assert all(torch.equal(leaves[name].grad, wanted[name].grad) for name in leaves)
+        for name, leaf in leaves.items():
+            torch.testing.assert_close(leaf.grad, wanted[name].grad)
 
 
 def test_a_small_deviation_beside_a_large_mean():
@@ -263,13 +266,15 @@ def test_nothing_waits_for_the_host(reduce):
 def test_work_goes_to_the_current_stream():
     inputs = placed(random_inputs(random_edges(300, 20_000), 300, "mul", "pna", channels=32), torch.float32)
     wanted = inputs.run()
+    late = torch.zeros_like(inputs.x)
+    tensors, codes = arguments(replace(inputs, x=late))
     stream = torch.cuda.Stream()
-    x = torch.zeros_like(inputs.x)
     stream.wait_stream(torch.cuda.current_stream())
+    # the operator itself, because the public function waits for the stream when it checks values
     with torch.cuda.stream(stream):
-        torch.cuda._sleep(100_000_000)  # a kernel on another stream would read x before it is filled
-        x.copy_(inputs.x)
-        out = replace(inputs, x=x).run()
+        torch.cuda._sleep(100_000_000)  # a kernel on another stream would read the zeros
+        late.copy_(inputs.x)
+        out, _ = torch.ops.graphkit.relational_aggregate(*tensors, *codes, 0.0, False)
     torch.cuda.current_stream().wait_stream(stream)
     assert torch.equal(out, wanted)
 
