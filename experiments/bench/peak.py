@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import platform
@@ -23,6 +24,8 @@ def resident() -> int:
 def peak_of(call: Callable[[], object]) -> int:
     """Largest resident size during the call above that before it, in bytes, sampled every half millisecond."""
     gc.collect()
+    # what earlier calls freed but the allocator kept would hide what this call needs
+    ctypes.CDLL(None).malloc_trim(0)
     start, top, done = resident(), [0], threading.Event()
 
     def watch() -> None:

@@ -102,18 +102,33 @@ def test_crash_at_a_step_with_a_checkpoint_at_every_step(whole, tmp_path, steps)
     assert_same_run(whole, tmp_path / "r", seed=1)
 
 
-@pytest.mark.parametrize("file", ["best.safetensors", "log.jsonl", "test_ranks.safetensors", "results.jsonl"])
-def test_a_crash_between_two_files_is_mended(whole, tmp_path, monkeypatch, file):
-    """Every write after the checkpoint may be the one that did not happen."""
+@pytest.mark.parametrize(
+    ("file", "which"),
+    [
+        ("best.safetensors", 1),
+        ("best.safetensors", 2),
+        ("log.jsonl", 1),
+        ("test_ranks.safetensors", 1),
+        ("results.jsonl", 1),
+    ],
+)
+def test_a_crash_between_two_files_is_mended(whole, tmp_path, monkeypatch, file, which):
+    """Every write after the checkpoint may be the one that did not happen.
+
+    The second best weights are the last ones: no later epoch would write them again.
+    """
     from graphkit.engine import run_directory
 
-    real, failed = run_directory.atomic_write, []
+    real, tried, failed = run_directory.atomic_write, [], []
+    assert which == 1 or read_metadata(RunDirectory(whole).best(1))["epoch"] == OPTIONS["epochs"]
 
     @contextlib.contextmanager
     def break_once(path):
         if Path(path).name == file:
-            failed.append(path)
-            raise RuntimeError("crash")
+            tried.append(path)
+            if len(tried) == which:
+                failed.append(path)
+                raise RuntimeError("crash")
         with real(path) as handle:
             yield handle
 
