@@ -37,7 +37,7 @@ def graph_of(name: str) -> tuple[torch.Tensor, torch.Tensor, int, int, str]:
         return skewed(nodes, edges), torch.randint(relations, (edges,)), nodes, relations, "skewed random"
 
 
-def cases(edge_index, edge_type, num_nodes, num_relations, batches, channels):
+def cases(edge_index, edge_type, num_nodes, num_relations, batches, channels, check=True):
     source, target = edge_index
     graph = ops.CSRGraph(edge_index, num_nodes=num_nodes)
     torch.manual_seed(0)
@@ -97,7 +97,7 @@ def cases(edge_index, edge_type, num_nodes, num_relations, batches, channels):
         ("pna", {"torch": torch_pna, "four reductions of graphkit": four_reductions, "graphkit": ours_pna}),
     ):
         with torch.no_grad():
-            error = float((peers["torch"]() - peers["graphkit"]()).abs().max())
+            error = float((peers["torch"]() - peers["graphkit"]()).abs().max()) if check else None
         yield kind, "forward", error, {name: forward(f) for name, f in peers.items()}
         yield kind, "forward+backward", error, {name: both(f, kind) for name, f in peers.items()}
 
@@ -129,10 +129,11 @@ def sweep(rounds: int) -> None:
     """Seconds per (E B D) as E, B D and the skew grow: flat, or the kernel wastes something."""
     rows = []
     for edges, batches, channels, shape in [
-        *((e, 4, 32, "uniform") for e in (10_000, 100_000, 1_000_000, 10_000_000)),
+        *((e, 4, 32, "uniform") for e in (10_000, 100_000, 1_000_000)),
         *((1_000_000, b, d, "uniform") for b, d in ((1, 32), (16, 32), (4, 16), (4, 64), (4, 128))),
         (1_000_000, 4, 32, "skewed"), (1_000_000, 4, 32, "one hub with half of the edges"),
         (1_000_000, 1, 32, "one hub with half of the edges"),
+        (10_000_000, 4, 32, "uniform"),
     ]:  # fmt: skip
         nodes = max(edges // 20, 100)
         torch.manual_seed(0)
@@ -140,7 +141,7 @@ def sweep(rounds: int) -> None:
         if shape.startswith("one hub"):
             edge_index[1, : edges // 2] = 7
         edge_type = torch.randint(20, (edges,))
-        for kind, what, _, calls in cases(edge_index, edge_type, nodes, 20, batches, channels):
+        for kind, what, _, calls in cases(edge_index, edge_type, nodes, 20, batches, channels, check=False):
             found = measure({"graphkit": calls["graphkit"]}, rounds)["graphkit"]
             per = found["median"] / (edges * batches * channels) * 1e9
             rows.append(
