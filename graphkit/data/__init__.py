@@ -1,6 +1,6 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
-from graphkit.data.evaluation import rank_triples
+from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
@@ -20,6 +20,7 @@ __all__ = [
     "QueryBatch",
     "QueryLoader",
     "corrupt",
+    "count_negatives",
     "rank_triples",
     "read_triples",
     "triple_keys",

@@ -26,6 +26,10 @@ class InductiveKnowledgeGraphTask(KnowledgeGraphTask):
     validation, the test facts in test; answers that other queries of the split ask for stay candidates. This is the
     protocol of the literature since GraIL (Teru et al., ICML 2020).
 
+    :meth:`evaluate` gives one metric more than a transductive task, ``hits@10(50)``: Hits@10 among 50 negatives in
+    expectation, see :func:`graphkit.metrics.sampled_hits`. The epoch is selected by ``mrr`` on validation, which is on the
+    training graph, unless another metric is asked for.
+
     Args:
         name: name of the data set.
         train: [n, 3] int64 facts (head, relation, tail) of the training graph.
@@ -92,9 +96,11 @@ class InductiveKnowledgeGraphTask(KnowledgeGraphTask):
         entities, _ = sorted_names(seen)
         test_entities, _ = sorted_names(unseen)
         _, relations = sorted_names(seen + unseen)
-        ids = [triple_ids(rows, entities, relations) for rows in seen]
-        test_ids = [triple_ids(rows, test_entities, relations) for rows in unseen]
-        return cls(name, *ids, *test_ids, entities, test_entities, relations, provenance)
+        train_ids, valid_ids = (triple_ids(rows, entities, relations) for rows in seen)
+        fact_ids, test_ids = (triple_ids(rows, test_entities, relations) for rows in unseen)
+        return cls(
+            name, train_ids, valid_ids, fact_ids, test_ids, entities, test_entities, relations, provenance
+        )  # fmt: skip
 
     def statistics(self) -> dict[str, int]:
         """Sizes: entities, relations, train, valid, test_entities, test_facts, test.
