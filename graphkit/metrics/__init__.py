@@ -1,5 +1,6 @@
-"""Ranking metrics with explicit tie rules."""
+"""Ranking metrics with explicit tie rules, and how well scores tell two classes apart."""
 
+from graphkit.metrics.classification import auc, average_precision
 from graphkit.metrics.ranking import (
     TIES,
     check_ties,
@@ -14,6 +15,8 @@ from graphkit.metrics.ranking import (
 
 __all__ = [
     "TIES",
+    "auc",
+    "average_precision",
     "check_ties",
     "hits",
     "mean_rank",
