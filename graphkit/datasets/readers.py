@@ -8,6 +8,7 @@ from typing import Any
 
 from graphkit.data import KnowledgeGraphTask, read_triples
 from graphkit.datasets.card import Card
+from graphkit.datasets.planetoid import CitationGraph, read_planetoid
 from graphkit.errors import UserError, nearest
 
 __all__ = ["READERS", "read"]
@@ -22,11 +23,16 @@ def _triples(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:
     return KnowledgeGraphTask.from_names(entry.name, splits["train"], splits["valid"], splits["test"])
 
 
-READERS: dict[str, Callable[[Card, dict[str, Path]], KnowledgeGraphTask]] = {"triples": _triples}
+def _planetoid(entry: Card, paths: dict[str, Path]) -> CitationGraph:
+    """``ind.NAME.allx`` and its siblings."""
+    return read_planetoid(paths)
+
+
+READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {"planetoid": _planetoid, "triples": _triples}
 
 
 def read(entry: Card, paths: dict[str, Path]) -> Any:
-    """The task in the files of a card.
+    """The task, or the graph, in the files of a card.
 
     Raises:
         UserError: for an unknown reader, or files that do not hold what the reader expects.
