@@ -86,7 +86,9 @@ class NBFNet(Model):
         if adversarial_temperature < 0:
             raise UserError(f"adversarial_temperature is {adversarial_temperature}, expected 0 (equal weights) or more")
         if symmetric and num_relations != 1:
-            raise UserError(f"symmetric=True serves graphs without relations, so num_relations is 1, not {num_relations}")
+            raise UserError(
+                f"symmetric=True serves graphs without relations, so num_relations is 1, not {num_relations}"
+            )
         self.num_relations, self.num_layers, self.symmetric = num_relations, num_layers, symmetric
         edge_types = 1 if symmetric else 2 * num_relations
         self.concat_hidden, self.remove_one_hop = concat_hidden, remove_one_hop
@@ -210,7 +212,9 @@ class NBFNet(Model):
             ``[P]`` logits.
         """
         if not self.symmetric:
-            raise UserError("pairs without a relation are scored by a model with symmetric=True; use score_queries here")
+            raise UserError(
+                "pairs without a relation are scored by a model with symmetric=True; use score_queries here"
+            )
         graph = graph.with_self_loops
         if edge_mask is not None:
             edge_mask = F.pad(edge_mask, (0, graph.num_nodes), value=True)

@@ -129,7 +129,9 @@ class PairFlow:
         at_source = node == self._sources[which]
         boundary = torch.where(at_source, _QUERY, _ZERO)
         unchanged = kind.new_full((len(keys),), -1)
-        everything = torch.stack([torch.cat([boundary, start]), torch.cat([torch.arange(len(keys), device=device), to])])
+        everything = torch.stack(
+            [torch.cat([boundary, start]), torch.cat([torch.arange(len(keys), device=device), to])]
+        )
         rows = max(_FIXED + nodes + len(before), len(keys))
         return _Layer(
             CSRGraph(everything, num_nodes=rows),
@@ -159,7 +161,14 @@ class PairFlow:
             before = torch.cat([zero, query.unsqueeze(0), background[0], local])
             local = _step(layer, flow, before)
             background = layer(
-                background, zero, nowhere, zero, self.graph, self.edge_type, edge_mask=self.edge_mask, classes=everywhere
+                background,
+                zero,
+                nowhere,
+                zero,
+                self.graph,
+                self.edge_type,
+                edge_mask=self.edge_mask,
+                classes=everywhere,
             )
             found.append(torch.cat([zero, query.unsqueeze(0), background[0], local])[flow.answer])
         return found
