@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from graphkit.data import KnowledgeGraphTask, LinkTask
+from graphkit.data import LinkTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
@@ -49,7 +49,8 @@ def load(
         **options: none for the data sets so far; an unknown one is refused.
 
     Raises:
-        UserError: for an unknown data set or option, a task that the data do not serve, and for files that are missing, altered or out of reach.
+        UserError: for an unknown data set or option, a task that the data do not serve, and for files that are missing,
+            altered or out of reach.
 
     Example:
         >>> load("umls").statistics()  # doctest: +SKIP
@@ -58,7 +59,8 @@ def load(
     entry = card(name, variant=variant)
     for option in options:
         raise UserError(f"{entry.name}: " + nearest(option, _OPTIONS, "option"))
-    kind, given = task_kind(entry, task), {"split": split, "split_seed": split_seed}
+    kind = task_kind(entry, task)
+    given: dict[str, Any] = {"split": split, "split_seed": split_seed}
     given = {option: value for option, value in given.items() if value is not None}
     if kind != "link" and given:
         raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(given)}")

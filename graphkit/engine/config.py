@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from graphkit.data import KnowledgeGraphTask, LinkTask
-from graphkit.datasets import Card
+from graphkit.datasets import Card, task_kind
 from graphkit.datasets import card as find_card
 from graphkit.datasets import load as datasets_load
-from graphkit.datasets import task_kind
 from graphkit.engine.fit import fit
 from graphkit.engine.options import check_ranges
 from graphkit.engine.schema import typed_options

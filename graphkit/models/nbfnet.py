@@ -255,7 +255,7 @@ class NBFNet(Model):
             # on a dense graph the pairs depend on nearly everything, and whole passes need no bookkeeping
             local = 2 * flow.size() < len(heads) * graph.num_nodes * self.num_layers
         if local:
-            found = flow.states(list(self.layers), self.query.weight[0])
+            found = flow.states(self.layers, self.query.weight[0])
             return torch.cat(found, -1) if self.concat_hidden else found[-1]
         hidden, _ = self.node_states(graph, heads, torch.zeros_like(heads), edge_mask=edge_mask)
         return torch.cat([state[row, target] for state in hidden], -1)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from graphkit.nn.bellman_ford import BellmanFordConv
-from graphkit.ops import CSRGraph, DegreeClasses, classes_of_degrees, relational_pna, relational_spmm
+from graphkit.ops import CSRGraph, DegreeClasses, classes_of_degrees, relational_spmm
 
 __all__ = ["PairFlow"]
 
@@ -141,11 +142,11 @@ class PairFlow:
             _row_of(self._row, self._target, keys, nodes),
         )
 
-    def states(self, layers: Sequence[BellmanFordConv], query: Tensor) -> list[Tensor]:
+    def states(self, layers: Iterable[Any], query: Tensor) -> list[Tensor]:
         """States of the pairs' targets after each layer, a list of ``[J, d]``.
 
         Args:
-            layers: T layers with ``dependent=False``.
+            layers: T :class:`BellmanFordConv` with ``dependent=False``.
             query: ``[d]``, the boundary value at the source.
         """
         nodes, width = self.graph.num_nodes, query.shape[0]
