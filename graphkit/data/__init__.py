@@ -4,6 +4,7 @@ from graphkit.data.batch_size import in_batches, queries_per_batch
 from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.evaluation import rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
+from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import Certificate, LeakError
 from graphkit.data.link_task import LinkTask
@@ -19,6 +20,7 @@ from graphkit.data.triples import read_triples
 __all__ = [
     "Certificate",
     "FactIndex",
+    "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
     "LinkTask",

@@ -12,6 +12,7 @@ from graphkit.metrics.ranking import (
     ranks,
     reciprocal_rank,
 )
+from graphkit.metrics.sampled import sampled_hits
 
 __all__ = [
     "TIES",
@@ -25,4 +26,5 @@ __all__ = [
     "ranking_metrics",
     "ranks",
     "reciprocal_rank",
+    "sampled_hits",
 ]
