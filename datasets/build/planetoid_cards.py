@@ -22,7 +22,9 @@ CITATION = (
     "Sen, Namata, Bilgic, Getoor, Gallagher and Eliassi-Rad: Collective Classification in Network Data, AI Magazine 2008; "
     "Yang, Cohen and Salakhutdinov: Revisiting Semi-Supervised Learning with Graph Embeddings, ICML 2016"
 )
-DIRECTIONS = "Citations are stored in both directions, so who cites whom is lost; other releases of the same network keep it."
+DIRECTIONS = (
+    "Citations are stored in both directions, so who cites whom is lost; other releases of the same network keep it."
+)
 RAW_WORDS = "Words are 0 and 1 as they are; many papers divide each row by its sum."
 SETS = {
     "cora": {
@@ -96,7 +98,9 @@ def card(name: str, root: Path) -> dict[str, object]:
 
 def main() -> None:
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
-        sys.exit("usage: python datasets/build/planetoid_cards.py ROOT   (ROOT holds Cora/raw, CiteSeer/raw, PubMed/raw)")
+        sys.exit(
+            "usage: python datasets/build/planetoid_cards.py ROOT   (ROOT holds Cora/raw, CiteSeer/raw, PubMed/raw)"
+        )
     cards = Path(__file__).resolve().parent.parent / "cards"
     for name in SETS:
         text = yaml.safe_dump(card(name, Path(sys.argv[1])), sort_keys=False, allow_unicode=True, width=120)

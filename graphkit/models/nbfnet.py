@@ -185,6 +185,8 @@ class NBFNet(Model):
         Returns:
             ``[B, N]`` logits.
         """
+        if self.symmetric:
+            raise UserError("a model with symmetric=True scores pairs by both of their directions; use score_pairs")
         hidden, query = self.node_states(graph, heads, relations)
         return self.readout(hidden[0] if len(hidden) == 1 else torch.cat(hidden, -1), query)
 
@@ -204,7 +206,7 @@ class NBFNet(Model):
         Args:
             graph: message graph without self-loops, see :meth:`MessageGraph.from_edges`.
             pairs: int64 ``[2, P]``.
-            edge_mask: bool ``[E]``, False takes an edge out.
+            edge_mask: bool ``[E]``, False takes an edge out; both directions of an edge go together.
             batch_size: nodes whose passes are computed at once; None: by free memory, at most 256.
             progress: called with (passes done, passes in all).
 
@@ -215,6 +217,8 @@ class NBFNet(Model):
             raise UserError(
                 "pairs without a relation are scored by a model with symmetric=True; use score_queries here"
             )
+        if pairs.shape[1] == 0:
+            return self.query.weight.new_zeros(0)
         graph = graph.with_self_loops
         if edge_mask is not None:
             edge_mask = F.pad(edge_mask, (0, graph.num_nodes), value=True)
