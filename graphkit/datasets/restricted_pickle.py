@@ -100,6 +100,9 @@ def _reader(content: bytes) -> pickle.Unpickler:
     def latin(text: str, encoding: str) -> bytes:
         return text.encode("latin1")
 
+    def nothing() -> bytes:
+        return b""
+
     known: dict[tuple[str, str], Any] = {
         ("numpy", "ndarray"): Array,
         ("numpy", "dtype"): Dtype,
@@ -111,6 +114,7 @@ def _reader(content: bytes) -> pickle.Unpickler:
     known |= {(room, "csr_matrix"): Matrix for room in ("scipy.sparse.csr", "scipy.sparse._csr")}
     known |= {(room, "_reconstructor"): instance for room in ("copy_reg", "copyreg")}
     known |= {(room, name): None for room in ("__builtin__", "builtins") for name in ("list", "object")}
+    known |= {(room, "bytes"): nothing for room in ("__builtin__", "builtins")}
 
     class Reader(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
