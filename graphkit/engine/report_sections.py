@@ -196,16 +196,23 @@ def _protocol(run: RunRecord) -> Section:
         "mean": "tied candidates share the mean of their ranks",
     }.get(str(ties))
     filtered = evaluation.get("filtered", protocol.get("filtered", True))
-    strict = "never a fact of the training split" if loader.get("strict", True) else "unchecked: may be facts"
     candidates = "filtered: other known facts are left out" if filtered else "raw: other known facts are candidates too"
     negatives = loader.get("num_negatives")
+    ranked, data = "auc" not in first["metrics"], _part(run.config, "data")
+    what = "fact" if ranked else "edge"
+    strict = f"never {'a fact' if ranked else 'an edge'} of the training split"
+    strict = strict if loader.get("strict", True) else f"unchecked: may be {what}s"
     select = metric_name(_selecting(run))
     entries: list[tuple[str, Any]] = [
         ("Selection", f"epoch with the best {select} on the validation split; the test split is not looked at"),
-        ("Ties", f"{ties}: {meaning}" if meaning else ties),
-        ("Candidates", candidates if run.config else "not recorded"),
+        ("Ties", (f"{ties}: {meaning}" if meaning else ties) if ranked else None),
+        ("Candidates", (candidates if run.config else "not recorded") if ranked else None),
+        (
+            "Split",
+            f"{data['split']} of the edges at random, seed {data.get('split_seed', 0)}" if "split" in data else None,
+        ),
         ("Seeds", f"{_spans(run.seeds)} (n = {len(run.seeds)})"),
-        ("Negatives", f"{negatives} per fact, {strict}" if negatives is not None else None),
+        ("Negatives", f"{negatives} per {what}, {strict}" if negatives is not None else None),
         ("Data", data_name(run.config, run.results)),
         ("Budget", run.config.get("budget")),
     ]
