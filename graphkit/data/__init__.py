@@ -1,5 +1,6 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
+from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
@@ -11,6 +12,7 @@ from graphkit.data.triples import read_triples
 
 __all__ = [
     "Certificate",
+    "EdgeTable",
     "FactIndex",
     "KnowledgeGraphTask",
     "LeakError",
