@@ -202,24 +202,22 @@ def test_bad_features(tmp_path, content, message):
 
 
 def test_parquet(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
-    import pyarrow.parquet
-
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "towns.parquet"
     columns = {"subject": ["rome", "milan"], "predicate": ["capital of", "in"], "object": ["italy", "italy"]}
-    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+    parquet.write_table(pyarrow.table(columns), path)
     assert named(EdgeTable.read(path)) == TOWNS
-    pyarrow.parquet.write_table(pyarrow.table({"x": [1, 2], "y": [2, 3]}), path)
+    parquet.write_table(pyarrow.table({"x": [1, 2], "y": [2, 3]}), path)
     assert named(EdgeTable.read(path)) == [("1", "edge", "2"), ("2", "edge", "3")]
     with pytest.raises(UserError, match="delimiter= does not apply to Parquet"):
         EdgeTable.read(path, delimiter=",")
-    pyarrow.parquet.write_table(pyarrow.table({"head": ["a", None], "tail": ["b", "c"]}), path)
+    parquet.write_table(pyarrow.table({"head": ["a", None], "tail": ["b", "c"]}), path)
     with pytest.raises(UserError, match=r"row 1: the head is empty"):
         EdgeTable.read(path)
-    pyarrow.parquet.write_table(pyarrow.table({"head": ["a"], "tail": [1.5]}), path)
+    parquet.write_table(pyarrow.table({"head": ["a"], "tail": [1.5]}), path)
     with pytest.raises(UserError, match=r"row 0: the tail is 1.5, expected text or a whole number"):
         EdgeTable.read(path)
-    pyarrow.parquet.write_table(pyarrow.table({"head": pyarrow.array([], "string"), "tail": []}), path)
+    parquet.write_table(pyarrow.table({"head": pyarrow.array([], "string"), "tail": []}), path)
     with pytest.raises(UserError, match="holds no edge"):
         EdgeTable.read(path)
     with pytest.raises(UserError, match="is no whole Parquet file"):

@@ -86,7 +86,7 @@ def test_where_few_triples_qualify_the_splits_are_smaller_and_it_is_said():
 
 def test_too_few_triples_for_a_split():
     star = [(f"leaf{i}", "to", "hub") for i in range(90)]
-    with pytest.raises(UserError, match="star: 90 triples are too few .* 0 can be held out"):
+    with pytest.raises(UserError, match=r"star: 90 triples are too few .* 0 can be held out"):
         EdgeTable.from_triples(star, name="star").knowledge_graph_task()
     with pytest.raises(UserError, match="1 triples are too few"):
         EdgeTable.from_triples([("a", "r", "b")]).knowledge_graph_task()
