@@ -3,6 +3,7 @@
 from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
+from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import Certificate, LeakError
 from graphkit.data.message_graph import MessageGraph
@@ -14,6 +15,7 @@ __all__ = [
     "Certificate",
     "EdgeTable",
     "FactIndex",
+    "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
     "MessageGraph",
