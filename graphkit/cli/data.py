@@ -96,5 +96,5 @@ def _where(name: str, root: str | None) -> int:
 
 def _sizes(statistics: dict[str, int]) -> str:
     return ", ".join(
-        f"{value:,} {key}" for key, value in statistics.items() if key in ("entities", "relations", "train")
+        f"{value:,} {key}" for key, value in statistics.items() if key in ("entities", "relations", "train", "nodes", "edges")
     )

@@ -1,12 +1,19 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
+from graphkit.data.batch_size import in_batches, queries_per_batch
+from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import Certificate, LeakError
+from graphkit.data.link_task import LinkTask
 from graphkit.data.message_graph import MessageGraph
+from graphkit.data.non_edges import NonEdges
+from graphkit.data.pair_loader import PairLoader
+from graphkit.data.pair_scores import score_pairs
+from graphkit.data.pairs import PairBatch
 from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
 from graphkit.data.triples import read_triples
@@ -18,11 +25,21 @@ __all__ = [
     "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
+    "LinkTask",
     "MessageGraph",
+    "NonEdges",
+    "PairBatch",
+    "PairLoader",
     "QueryBatch",
     "QueryLoader",
     "corrupt",
+    "in_batches",
+    "queries_per_batch",
     "rank_triples",
     "read_triples",
+    "score_pairs",
+    "split_edges",
+    "split_shares",
     "triple_keys",
+    "undirected_edges",
 ]

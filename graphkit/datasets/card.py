@@ -51,7 +51,7 @@ class Card:
     Args:
         name: name for :func:`graphkit.datasets.load`.
         title: one line for people.
-        task: kind of task, ``knowledge_graph``.
+        task: kind of task, ``knowledge_graph``; ``graph`` for a graph that serves tasks of several kinds.
         reader: which reader of :mod:`graphkit.datasets.readers`.
         files: the files.
         folders: where the files lie below a root in the public layouts; the first one is the usual one.

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from graphkit.data import KnowledgeGraphTask
+from graphkit.data import KnowledgeGraphTask, LinkTask
+from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
+from graphkit.datasets.planetoid import CitationGraph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
 from graphkit.datasets.readers import read
 from graphkit.errors import UserError, nearest
 
-__all__ = ["load"]
+__all__ = ["load", "task_kind"]
 
-_OPTIONS = ("progress", "root", "variant")
+_OPTIONS = ("progress", "root", "split", "split_seed", "task", "variant")
+_TASKS_OF = {"graph": ("link",)}  # data that serve tasks of several kinds; others are of their one kind
 
 
 def load(
@@ -22,10 +25,13 @@ def load(
     *,
     root: str | os.PathLike[str] | None = None,
     variant: str | None = None,
+    task: str | None = None,
+    split: str | None = None,
+    split_seed: int | None = None,
     progress: bool = False,
     **options: Any,
-) -> KnowledgeGraphTask:
-    """The task of a data set.
+) -> Any:
+    """The task of a data set: a :class:`KnowledgeGraphTask`, or a :class:`LinkTask` for ``task="link"``.
 
     Files are looked for under ``root``; without one under ``GRAPHKIT_DATA``, in an installed distribution that carries
     them, in the cache, and at last on the network (never with ``GRAPHKIT_OFFLINE=1``). Wherever they come from, sizes
@@ -36,11 +42,14 @@ def load(
         name: name or alias, see :func:`graphkit.datasets.cards`, or the path of a card of your own.
         root: folder in the public layout; then nothing is fetched.
         variant: member of a family: ``load("countries", variant="s1")`` is ``load("countries/s1")``.
+        task: for graphs, what they are to be used for: ``"link"``.
+        split: for ``"link"``, percentages of train, valid and test edges; None: ``"85/5/10"``.
+        split_seed: for ``"link"``, seed of the split and of the negatives of valid and test; None: 0.
         progress: whether to show a bar while fetching.
         **options: none for the data sets so far; an unknown one is refused.
 
     Raises:
-        UserError: for an unknown data set or option, and for files that are missing, altered or out of reach.
+        UserError: for an unknown data set or option, a task that the data do not serve, and for files that are missing, altered or out of reach.
 
     Example:
         >>> load("umls").statistics()  # doctest: +SKIP
@@ -49,14 +58,14 @@ def load(
     entry = card(name, variant=variant)
     for option in options:
         raise UserError(f"{entry.name}: " + nearest(option, _OPTIONS, "option"))
+    kind, given = task_kind(entry, task), {"split": split, "split_seed": split_seed}
+    given = {option: value for option, value in given.items() if value is not None}
+    if kind != "link" and given:
+        raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(given)}")
     found = obtain(entry, root, progress=progress)
     hashes = {file.path: digest for file, _, digest in found}
-    path = processed_path(entry, hashes)
-    task = read_processed(path, entry.name)
-    if task is None:
-        task = read(entry, {file.path: place.path for file, place, _ in found if place.path is not None})
-        write_processed(path, task)
-    task.provenance = {
+    paths = {file.path: place.path for file, place, _ in found if place.path is not None}
+    provenance = {
         "card": entry.name,
         "title": entry.title,
         "source": entry.source,
@@ -65,4 +74,34 @@ def load(
         "options": {} if variant is None else {"variant": variant},
         "files": {file.path: {"origin": place.origin, "sha256": digest} for file, place, digest in found},
     }
-    return task
+    if kind == "link":
+        graph: CitationGraph = read(entry, paths)
+        return LinkTask.from_edges(
+            entry.name, graph.edges, graph.num_nodes, x=graph.x, provenance={**provenance, "task": kind}, **given
+        )
+    path = processed_path(entry, hashes)
+    result = read_processed(path, entry.name)
+    if result is None:
+        result = read(entry, paths)
+        write_processed(path, result)
+    result.provenance = provenance
+    return result
+
+
+def task_kind(entry: Card, task: str | None) -> str:
+    """The kind of task that a data set is to serve.
+
+    Raises:
+        UserError: for a task that it does not serve, or none where there is a choice.
+
+    Example:
+        >>> task_kind(card("umls"), None)
+        'knowledge_graph'
+    """
+    kinds = _TASKS_OF.get(entry.task, (entry.task,))
+    if task is None and entry.task in _TASKS_OF:
+        choices = " or ".join(f"task={kind!r}" for kind in kinds)
+        raise UserError(f"{entry.name} is a graph and says nothing of what to predict; pass {choices}")
+    if task is not None and task not in kinds:
+        raise UserError(f"{entry.name} does not serve the task {task!r}; it serves {', '.join(map(repr, kinds))}")
+    return kinds[0] if task is None else task

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, read_triples
 from graphkit.datasets.card import Card
+from graphkit.datasets.planetoid import CitationGraph, read_planetoid
 from graphkit.errors import UserError, nearest
 
 __all__ = ["READERS", "read"]
@@ -42,14 +43,20 @@ def _inductive_triples(entry: Card, paths: dict[str, Path]) -> InductiveKnowledg
     return InductiveKnowledgeGraphTask.from_names(entry.name, *rows)
 
 
-READERS: dict[str, Callable[[Card, dict[str, Path]], KnowledgeGraphTask]] = {
+def _planetoid(entry: Card, paths: dict[str, Path]) -> CitationGraph:
+    """``ind.NAME.allx`` and its siblings."""
+    return read_planetoid(paths)
+
+
+READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "inductive_triples": _inductive_triples,
+    "planetoid": _planetoid,
     "triples": _triples,
 }
 
 
 def read(entry: Card, paths: dict[str, Path]) -> Any:
-    """The task in the files of a card.
+    """The task, or the graph, in the files of a card.
 
     Raises:
         UserError: for an unknown reader, or files that do not hold what the reader expects.

@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask
 from graphkit.datasets import Card
 from graphkit.datasets import card as find_card
 from graphkit.datasets import load as datasets_load
+from graphkit.datasets import task_kind
 from graphkit.engine.fit import fit
 from graphkit.engine.options import check_ranges
 from graphkit.engine.schema import typed_options
@@ -25,9 +26,10 @@ __all__ = ["Config", "experiment_names", "load_config", "parse_seeds"]
 _RUN_OWNS = (
     "model", "task", "seed", "out", "resume", "reporter", "loader", "evaluation", "select", "labels",
 )  # fmt: skip
-_TASKS = {  # by the kind of task in the card
+_TASKS = {  # by the kind of task
     "inductive_knowledge_graph": InductiveKnowledgeGraphTask,
     "knowledge_graph": KnowledgeGraphTask,
+    "link": LinkTask,
 }
 _LOADER_OWNS = ("self", "split", "seed", "epoch", "start", "steps")
 
@@ -235,7 +237,7 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
         reference={key: sections["reference"][key] for key in reference if key in sections["reference"]},
         protocol=options("protocol", _protocol),
         data={"name": sections["data"]["name"], **{key: data[key] for key in data if key in sections["data"]}},
-        loader=options("loader", _task_class(card).loader, _LOADER_OWNS),
+        loader=options("loader", _task_class(card, data, where).loader, _LOADER_OWNS),
         model={"name": model_name, **options("model", registry()[model_name], SIZES)},
         train=train,
         seeds=seeds,
@@ -270,6 +272,9 @@ def _model_name(section: dict[str, Any], where: Callable[[str], str]) -> str:
     return name
 
 
-def _task_class(card: Card) -> Any:
+def _task_class(card: Card, data: dict[str, Any], where: Callable[[str], str]) -> Any:
     """The class whose ``loader`` has the options of a data set."""
-    return _TASKS[card.task]
+    try:
+        return _TASKS[task_kind(card, data["task"])]
+    except UserError as error:
+        raise UserError(f"{where('data.task')}: {error}") from error
