@@ -23,7 +23,7 @@ _WORDS = {
 }  # fmt: skip
 
 SPLIT_WORDS = {
-    "train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2,
+    "train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2, "test_facts": 3,
 }  # fmt: skip
 
 
@@ -152,7 +152,7 @@ def cell_name(value: Any, what: str) -> str:
 
 
 def split_number(word: str, what: str) -> int:
-    """0, 1 or 2 for the words for train, valid and test.
+    """0, 1, 2 or 3 for the words for train, valid, test and test_facts.
 
     Raises:
         UserError: for another word.
@@ -163,5 +163,5 @@ def split_number(word: str, what: str) -> int:
     """
     number = SPLIT_WORDS.get(word.strip().lower())
     if number is None:
-        raise UserError(f"{what}: split is {word!r}, expected train, valid or test")
+        raise UserError(f"{what}: split is {word!r}, expected train, valid or test (or test_facts)")
     return number

@@ -25,10 +25,11 @@ from graphkit.data.edge_sources import (
     parquet_columns,
     read_graphml,
 )
+from graphkit.data.edge_tasks import PARTS, inductive_task, link_task, transductive_task
 from graphkit.data.edge_text import Edge, text_edges
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import SPLITS
-from graphkit.data.triple_splits import hold_out
+from graphkit.data.link_task import LinkTask
 from graphkit.data.triples import file_bytes
 from graphkit.errors import DataWarning, UserError, nearest
 
@@ -57,7 +58,7 @@ class EdgeTable:
         triples: [E, 3] int64 (head, relation, tail).
         entities: names of the N entities; id i is the i-th.
         relations: names of the R relations.
-        splits: [E] int8, 0 train, 1 valid, 2 test, or None where no split came with the edges.
+        splits: [E] int8, 0 train, 1 valid, 2 test, 3 facts of a test graph; None where no split came with the edges.
         features: [N, F] float32 node features, or None.
         feature_names: names of the F features.
         duplicates: rows dropped because they repeat another one.
@@ -176,7 +177,8 @@ class EdgeTable:
         ...) is a header; a column ``split`` in it with train, valid and test gives the split.
 
         Args:
-            path: the file; or one file per split, ``{"train": ..., "valid": ..., "test": ...}``.
+            path: the file; or one file per split, ``{"train": ..., "valid": ..., "test": ...}``, and ``"test_facts"``
+                where the test has a graph of its own.
             head: name or number (from 0) of the column of heads; None: by header or position.
             relation: the same for relations; in GraphML the edge attribute that holds them.
             tail: the same for tails.
@@ -318,26 +320,38 @@ class EdgeTable:
         valid: float = 0.1,
         test: float = 0.1,
         together: Literal["mirror", "pair"] = "mirror",
+        inductive: bool = False,
+        test_entities: float = 0.3,
         name: str | None = None,
     ) -> KnowledgeGraphTask:
         """Link prediction on this graph, leak-checked.
 
-        The split that came with the edges is used where there is one; ``seed``, ``valid``, ``test`` and ``together`` do
-        nothing then. Otherwise triples are held out at random, but never the last train triple of an entity or
-        relation: what no message reaches cannot be predicted. Where too few triples qualify, the splits are smaller,
-        with a warning. See :func:`graphkit.data.triple_splits.hold_out`.
+        The split that came with the edges is used where there is one; the other arguments, but for ``inductive`` and
+        ``name``, do nothing then. Otherwise triples are held out at random, but never the last train triple of an
+        entity or relation: what no message reaches cannot be predicted. Where too few triples qualify, the splits are
+        smaller, with a warning. See :func:`graphkit.data.triple_splits.hold_out`.
 
         What gives a held-out triple away: its mirror (t, r, h) stays on the same side as the triple, so symmetric
         relations are no free lunch; other relations between its two entities (an inverse relation under another
         name) may be in train, which the certificate of ``task.leak_check()`` counts. ``together="pair"`` keeps all
         triples between two entities on one side, then there is nothing of the kind.
 
+        ``inductive=True`` parts the entities first: a connected region of them becomes a test graph of its own, and the
+        triples between the two graphs are dropped (counted in the task's provenance). ``valid`` is then a share of the
+        training graph and ``test`` one of the test graph, whose other triples are the facts known there. Triples of
+        the test graph whose relation the training never sees are dropped too.
+
         Args:
             seed: seed of the split.
             valid: share of the triples for validation.
             test: share of the triples for test.
             together: what stays on one side, ``"mirror"`` or ``"pair"``.
+            inductive: whether the test has a graph of its own; a ready split needs the part ``test_facts`` then.
+            test_entities: share of the entities in the test graph, for ``inductive``.
             name: name of the task; None: of the graph.
+
+        Returns:
+            :class:`KnowledgeGraphTask`, or :class:`InductiveKnowledgeGraphTask`.
 
         Raises:
             UserError: for shares out of range, too few triples, or an empty split.
@@ -349,50 +363,35 @@ class EdgeTable:
             >>> task
             KnowledgeGraphTask('ring', entities=9, relations=2, train=14, valid=2, test=2)
         """
-        name = name or self.name
-        if self.splits is None:
-            split, made = self._held_out(seed, valid, test, together)
-        else:
-            split, made = self.splits, {"kind": "as given with the edges"}
-        train_facts, valid_facts, test_facts = (self.triples[split == number] for number in range(len(SPLITS)))
-        for which, part in zip(SPLITS, (train_facts, valid_facts, test_facts), strict=True):
-            if not len(part):
-                raise UserError(f"{name} has no {which} triples; the split that came with the edges names only others")
-        if self.features is not None:
-            warnings.warn(
-                f"{name}: a knowledge graph task uses names and relations; its node features are not used",
-                DataWarning,
-                stacklevel=2,
-            )
-        task = KnowledgeGraphTask(name, train_facts, valid_facts, test_facts, self.entities, self.relations)
-        task.provenance = {**self._provenance(), "split": made}
-        task.provenance["leak_check"] = {what: count for what, count, _ in task.leak_check().notes}
-        return task
+        options: dict[str, Any] = {"seed": seed, "valid": valid, "test": test, "together": together}
+        if inductive:
+            return inductive_task(self, test_entities=test_entities, name=name or self.name, **options)
+        return transductive_task(self, name=name or self.name, **options)
 
-    def _held_out(
-        self, seed: int, valid: float, test: float, together: Literal["mirror", "pair"]
-    ) -> tuple[Tensor, dict[str, Any]]:
-        if together not in ("mirror", "pair"):
-            raise UserError(nearest(str(together), ("mirror", "pair"), "value of together"))
-        sizes = len(self.entities), len(self.relations)
-        try:
-            held = hold_out(self.triples, *sizes, seed=seed, valid=valid, test=test, together=together)
-        except UserError as error:
-            raise UserError(f"{self.name}: {error}") from None
-        got, wanted = (held.count(1), held.count(2)), (held.wanted_valid, held.wanted_test)
-        if sum(got) < sum(wanted):
-            warnings.warn(
-                f"{self.name}: valid and test hold {got[0]:,} and {got[1]:,} triples instead of {wanted[0]:,} and "
-                f"{wanted[1]:,}: all others are the last train triple of an entity or relation",
-                DataWarning,
-                stacklevel=3,
-            )
-        made = {"kind": "made", "seed": seed, "valid": valid, "test": test, "together": together}
-        return held.split, {**made, "wanted": list(wanted), "held_out": list(got)}
+    def link_task(
+        self, *, seed: int = 0, split: str = "85/5/10", num_negatives: int = 1, name: str | None = None
+    ) -> LinkTask:
+        """Link prediction without relations and directions, leak-checked.
 
-    def _provenance(self) -> dict[str, Any]:
-        counts = {"duplicates_dropped": self.duplicates, "self_loops": self.self_loops}
-        return {"title": f"{self.name}, a graph of your own", **self.source, "edges": counts}
+        Edges count once, whichever directions and relations they have; self loops are left out. The split that came
+        with the edges is used where there is one.
+
+        Args:
+            seed: seed of the split and of the negatives of valid and test.
+            split: percentages of train, valid and test.
+            num_negatives: negatives an edge of valid and test.
+            name: name of the task; None: of the graph.
+
+        Raises:
+            UserError: as for :class:`LinkTask`.
+            LeakError: when a split that came with the edges leaks.
+
+        Example:
+            >>> ring = [(f"e{i}", "next", f"e{(i + 1) % 40}") for i in range(40)]
+            >>> EdgeTable.from_triples(ring, name="ring").link_task(seed=0)
+            LinkTask('ring', nodes=40, edges=40, features=0, train=34, valid=2, test=4)
+        """
+        return link_task(self, seed=seed, split=split, num_negatives=num_negatives, name=name or self.name)
 
 
 def _sorted(ids: Mapping[str, int]) -> tuple[list[str], np.ndarray]:
@@ -415,12 +414,15 @@ def _paths(path: PathLike | Mapping[str, PathLike]) -> dict[str, PathLike]:
     if not isinstance(path, Mapping):
         return {"": path}
     for split in path:
-        if split not in SPLITS:
-            raise UserError(nearest(str(split), SPLITS, "split"))
+        if split not in PARTS:
+            raise UserError(nearest(str(split), PARTS, "split"))
     missing = [split for split in SPLITS if path.get(split) is None]
     if missing:
-        raise UserError(f"files of a ready split are named train, valid and test; there is none for {missing[0]}")
-    return {split: path[split] for split in SPLITS}
+        raise UserError(
+            f"files of a ready split are named train, valid and test (and test_facts, where the test has a graph of its "
+            f"own); there is none for {missing[0]}"
+        )
+    return {split: path[split] for split in PARTS if path.get(split) is not None}
 
 
 def _all_edges(
@@ -443,7 +445,7 @@ def _all_edges(
         for edge in edges:
             if edge.split is not None:
                 raise UserError(f"{file}: the split is given by the files and by a column; give it once")
-            yield edge._replace(split=SPLITS.index(which))
+            yield edge._replace(split=PARTS.index(which))
 
 
 def _unpacked(path: Path, hashes: dict[str, Any]) -> bytes:

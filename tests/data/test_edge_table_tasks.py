@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphkit.data import EdgeTable, LeakError
+from graphkit.data import EdgeTable, InductiveKnowledgeGraphTask, LeakError
 from graphkit.data.triple_splits import hold_out
 from graphkit.errors import DataWarning, UserError
 
@@ -75,7 +75,7 @@ def test_where_few_triples_qualify_the_splits_are_smaller_and_it_is_said():
     star = [(f"leaf{i}", "to", "hub") for i in range(90)]
     ring = [(f"e{i}", "to", f"e{(i + k) % 5}") for i in range(5) for k in (1, 2)]
     with pytest.warns(
-        DataWarning, match=r"toy: valid and test hold \d and \d triples instead of 10 and 10: all others"
+        DataWarning, match=r"toy: valid and test got \d and \d triples instead of 10 and 10: every other"
     ):
         task = EdgeTable.from_triples(star + ring, name="toy").knowledge_graph_task()
     made = task.provenance["split"]
@@ -86,7 +86,9 @@ def test_where_few_triples_qualify_the_splits_are_smaller_and_it_is_said():
 
 def test_too_few_triples_for_a_split():
     star = [(f"leaf{i}", "to", "hub") for i in range(90)]
-    with pytest.raises(UserError, match=r"star: 90 triples are too few .* 0 can be held out"):
+    with pytest.raises(
+        UserError, match=r"star: valid and test: 90 triples are too few to hold out 10% and 10%: of 0 every"
+    ):
         EdgeTable.from_triples(star, name="star").knowledge_graph_task()
     with pytest.raises(UserError, match="1 triples are too few"):
         EdgeTable.from_triples([("a", "r", "b")]).knowledge_graph_task()
@@ -125,7 +127,7 @@ def test_a_ready_split_that_leaks_or_lacks_a_part_is_refused(tmp_path):
     rows = [("a", "r", "b", "train"), ("b", "r", "c", "valid"), ("a", "r", "b", "test")]
     with pytest.raises(LeakError, match=r"triples of test are in train too: 1 cases, such as \(a, r, b\)"):
         with_split(tmp_path, *rows).knowledge_graph_task()
-    with pytest.raises(UserError, match="x has no test triples"):
+    with pytest.raises(UserError, match="x: the split that came with the edges has no test triples"):
         with_split(tmp_path, *rows[:2]).knowledge_graph_task()
 
 
@@ -138,7 +140,7 @@ def test_duplicates_count_within_a_split_only(tmp_path):
 
 def test_provenance_says_how_the_task_came_about(tmp_path):
     path = tmp_path / "g.tsv"
-    path.write_text("".join("\t".join(row) + "\n" for row in [*graph(), ("e1", "r3", "e1")]))
+    path.write_text("".join("\t".join(row) + "\n" for row in [*graph(), ("loop", "r3", "loop")]))
     task = EdgeTable.read(path).knowledge_graph_task(seed=4)
     assert task.provenance["files"][str(path)]["sha256"] and task.provenance["edges"]["self_loops"] >= 1
     made = task.provenance["split"]
@@ -162,15 +164,102 @@ def test_features_are_not_used_and_it_is_said():
 def test_no_group_is_torn_and_nothing_loses_its_last_train_triple(rows, together, seed):
     triples = torch.tensor(sorted(rows))
     try:
-        held = hold_out(triples, 8, 3, seed=seed, valid=0.2, test=0.2, together=together)
+        held = hold_out(triples, 8, 3, [0.2, 0.2], seed=seed, together=together)
     except UserError as error:
         assert "too few" in str(error)
         return
-    assert held.count(1) + held.count(2) <= held.wanted_valid + held.wanted_test
-    train = triples[held.split == 0]
+    assert sum(held.counts) <= sum(held.wanted)
+    train = triples[held.part == 0]
     assert set(triples[:, [0, 2]].flatten().tolist()) == set(train[:, [0, 2]].flatten().tolist())
     assert set(triples[:, 1].tolist()) == set(train[:, 1].tolist())
     sides: dict = {}
-    for (head, relation, tail), side in zip(triples.tolist(), held.split.tolist(), strict=True):
+    for (head, relation, tail), side in zip(triples.tolist(), held.part.tolist(), strict=True):
         key = (frozenset((head, tail)), relation if together == "mirror" else None)
         assert sides.setdefault(key, side) == side
+
+
+def towns(groups=6, size=12, seed=0):
+    """Dense groups with few triples between them."""
+    draw = random.Random(seed)
+    rows = set()
+    for group in range(groups):
+        for i in range(size):
+            for _ in range(4):
+                rows.add((f"g{group}n{i}", f"r{draw.randrange(3)}", f"g{group}n{draw.randrange(size)}"))
+        rows.add((f"g{group}n0", "r0", f"g{(group + 1) % groups}n0"))
+    return sorted(rows)
+
+
+def in_names(task, triples, split):
+    entities = task.entities_of(split)
+    return {(entities[h], task.relations[r], entities[t]) for h, r, t in triples.tolist()}
+
+
+def test_inductive_parts_the_entities_and_accounts_for_every_triple():
+    rows = [*towns(), ("g0n0", "only here", "g0n1"), ("g3n0", "only there", "g3n1")]
+    task = EdgeTable.from_triples(rows, name="towns").knowledge_graph_task(inductive=True, seed=1, valid=0.1, test=0.2)
+    assert isinstance(task, InductiveKnowledgeGraphTask) and task.shared_entities() == []
+    assert not set(task.entities) & set(task.test_entities)
+    made = task.provenance["split"]
+    seen = in_names(task, torch.cat([task.train, task.valid]), "train")
+    unseen = in_names(task, torch.cat([task.test_facts, task.test]), "test")
+    assert seen | unseen < set(rows) and not seen & unseen
+    dropped = made["dropped_between_the_graphs"] + made["dropped_relation_not_in_training"]
+    assert len(seen) + len(unseen) + dropped == len(rows)
+    assert made["held_out"] == [len(task.valid), len(task.test)] == made["wanted"]
+    assert set(task.test_facts[:, 1].tolist()) | set(task.test[:, 1].tolist()) <= set(task.train[:, 1].tolist())
+    notes = [what for what, _, _ in task.leak_check().notes]
+    assert not any("without an edge" in what or "mirror" in what for what in notes)
+
+
+def test_the_test_graph_hangs_together():
+    table = EdgeTable.from_triples(towns())
+    made = table.knowledge_graph_task(inductive=True, test_entities=0.34).provenance["split"]
+    assert made["dropped_between_the_graphs"] < 0.1 * len(table.triples)  # at random it would be about 45 %
+
+
+def test_a_ready_inductive_split(tmp_path):
+    texts = {"train": "a\tr\tb\nb\tr\tc\n", "valid": "a\tr\tc\n", "test_facts": "x\tr\ty\n", "test": "y\tr\tx\n"}
+    for part, text in texts.items():
+        (tmp_path / f"{part}.txt").write_text(text)
+    files = {part: tmp_path / f"{part}.txt" for part in texts}
+    table = EdgeTable.read(files)
+    task = table.knowledge_graph_task(inductive=True)
+    assert task.entities == ["a", "b", "c"] and task.test_entities == ["x", "y"]
+    assert task.test_facts.tolist() == [[0, 0, 1]] and task.test.tolist() == [[1, 0, 0]]
+    with pytest.raises(UserError, match=r"has test_facts, .* pass inductive=True"):
+        table.knowledge_graph_task()
+    del files["test_facts"]
+    with pytest.raises(UserError, match="has no test_facts triples: the known facts of the test graph"):
+        EdgeTable.read(files).knowledge_graph_task(inductive=True)
+    (tmp_path / "test_facts.txt").write_text("x\tr\ty\na\tr\tx\n")
+    with pytest.warns(DataWarning, match="1 entities of the test graph, such as 'a', are in the training graph too"):
+        EdgeTable.read({**files, "test_facts": tmp_path / "test_facts.txt"}).knowledge_graph_task(inductive=True)
+
+
+def test_too_few_triples_for_two_graphs():
+    with pytest.raises(UserError, match=r"test, of the test graph: .* too few"):
+        EdgeTable.from_triples(towns(2, 5)).knowledge_graph_task(inductive=True, test_entities=0.2)
+    with pytest.raises(UserError, match="test_entities is 1, expected a share"):
+        EdgeTable.from_triples(towns()).knowledge_graph_task(inductive=True, test_entities=1)
+
+
+def test_link_task_counts_an_edge_once_and_takes_features(tmp_path):
+    nx = pytest.importorskip("networkx")
+    ring = nx.circulant_graph(20, [1, 2])
+    nx.set_node_attributes(ring, {node: float(node) for node in ring}, "x")
+    task = EdgeTable.from_networkx(ring, features=["x"], name="ring").link_task(seed=3, split="50/25/25")
+    assert task.statistics() == {"nodes": 20, "edges": 40, "features": 1, "train": 20, "valid": 10, "test": 10}
+    assert [task.x[task.node_id(str(node))].item() for node in ring] == list(map(float, ring))
+    assert task.provenance["split"]["seed"] == 3 and task.provenance["edges"]["self_loops"] == 0
+
+
+def test_link_task_from_a_ready_split(tmp_path):
+    rows = [("a", "r", "b", "train"), ("b", "s", "a", "train"), ("b", "r", "c", "valid"), ("c", "r", "d", "test")]
+    table = with_split(tmp_path, *rows)
+    with pytest.warns(DataWarning, match="its 2 relations count as one"):
+        task = table.link_task()
+    assert [task.edges(split).t().tolist() for split in ("train", "valid", "test")] == [[[0, 1]], [[1, 2]], [[2, 3]]]
+    leaking = with_split(tmp_path, *rows, ("d", "r", "b", "train"), ("b", "r", "d", "test"))
+    with pytest.warns(DataWarning), pytest.raises(LeakError, match="edges of test are in train too"):
+        leaking.link_task()
