@@ -188,7 +188,7 @@ class EdgeTable:
             comment: what begins a line that is left out; None: nothing does.
             features: node features: a text file (name, then numbers, one node a line); for GraphML the names of the
                 node attributes.
-            name: name of the graph; None: of the file.
+            name: name of the graph; None: of the file, or of the folder of several.
 
         Raises:
             UserError: for a missing, empty or malformed file (file and line are named), and for a column that is not
@@ -221,7 +221,8 @@ class EdgeTable:
                 graph, relation=asked, features=wanted, name=name or _stem(first), source={"files": hashes}
             )
         edges = _all_edges(parts, columns, options, hashes)
-        table = cls(edges, name=name or _stem(first), source={"files": hashes})
+        own_name = _stem(first) if len(parts) == 1 else first.absolute().parent.name
+        table = cls(edges, name=name or own_name or "graph", source={"files": hashes})
         if features is not None:
             if not isinstance(features, (str, os.PathLike)):
                 raise UserError(f"{first}: features= is the path of a text file: the name of a node, then its numbers")

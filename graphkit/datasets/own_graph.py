@@ -19,7 +19,7 @@ Files = str | dict[str, str]
 
 
 def load_own_graph(
-    file: str | dict[str, str] | None,
+    file: str | dict[str, str] | None = None,
     *,
     sha256: str | dict[str, str] | None = None,
     head: int | str | None = None,
@@ -28,7 +28,7 @@ def load_own_graph(
     split: int | str | None = None,
     delimiter: str | None = None,
     header: bool | None = None,
-    comment: str | None = "#",
+    comments: bool = True,
     seed: int = 0,
     valid: float = 0.1,
     test: float = 0.1,
@@ -48,7 +48,7 @@ def load_own_graph(
         split: column of the splits.
         delimiter: what stands between fields.
         header: whether the first line names the columns.
-        comment: what begins a comment.
+        comments: whether lines that begin with ``#`` are left out.
         seed: seed of the split.
         valid: share of validation.
         test: share of test.
@@ -70,8 +70,9 @@ def load_own_graph(
         )
     _check_hashes(file, sha256)
     table = EdgeTable.read(
-        file, head=head, relation=relation, tail=tail, split=split, delimiter=delimiter, header=header, comment=comment
-    )
+        file, head=head, relation=relation, tail=tail, split=split, delimiter=delimiter, header=header,
+        comment="#" if comments else None,
+    )  # fmt: skip
     return table.knowledge_graph_task(
         seed=seed, valid=valid, test=test, together=together, inductive=inductive, test_entities=test_entities
     )

@@ -276,7 +276,7 @@ def _data(
     except UserError as error:
         raise UserError(f"{where('data.file')}: {error}") from error
     kind = "inductive_knowledge_graph" if own["inductive"] else "knowledge_graph"
-    return {key: own[key] for key in own if own[key] is not None or key in ("file", "comment")}, _TASKS[kind]
+    return {key: own[key] for key in own if own[key] is not None or key == "file"}, _TASKS[kind]
 
 
 def _card(section: dict[str, Any], where: Callable[[str], str]) -> Card:

@@ -1,6 +1,8 @@
 """Tasks on a graph of one's own: splits that can be answered, that do not leak, and that can be made again."""
 
 import random
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -263,3 +265,11 @@ def test_link_task_from_a_ready_split(tmp_path):
     leaking = with_split(tmp_path, *rows, ("d", "r", "b", "train"), ("b", "r", "d", "test"))
     with pytest.warns(DataWarning), pytest.raises(LeakError, match="edges of test are in train too"):
         leaking.link_task()
+
+
+def test_the_page_on_own_data_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "own-data.md").read_text(encoding="utf-8")
+    code, shown = re.search(r"```python\n(.*?)```\s+prints\s+```\n(.*?)```", page, re.DOTALL).groups()
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    assert capsys.readouterr().out.startswith(f"{shown}leak check of people: passed\n")
