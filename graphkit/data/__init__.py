@@ -2,6 +2,7 @@
 
 from graphkit.data.batch_size import in_batches, queries_per_batch
 from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
+from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
@@ -19,6 +20,7 @@ from graphkit.data.triples import read_triples
 
 __all__ = [
     "Certificate",
+    "EdgeTable",
     "FactIndex",
     "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",

@@ -11,7 +11,7 @@ import torch
 
 from graphkit.errors import UserError
 
-__all__ = ["check_triples", "read_triples"]
+__all__ = ["check_triples", "file_bytes", "read_triples", "text_lines"]
 
 _COLUMNS = ("head", "relation", "tail")
 
@@ -49,7 +49,7 @@ def read_triples(
     """
     if sorted(columns) != sorted(_COLUMNS):
         raise UserError(f"columns are {list(columns)}, expected an order of {list(_COLUMNS)}")
-    lines = _lines(Path(path))
+    lines = text_lines(file_bytes(path), path)
     first = 1 if skip_first else 0
     if len(lines) <= first:
         raise UserError(f"{path} holds no triple; expected one per line: {_shape(columns, delimiter)}")
@@ -76,13 +76,28 @@ def _split(lines: list[str], delimiter: str | None) -> list[str] | None:
     return None if "" in names else names
 
 
-def _lines(path: Path) -> list[str]:
+def file_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Content of a file of triples.
+
+    Raises:
+        UserError: for a missing file, a folder, or a file that may not be read.
+    """
     try:
-        data = path.read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; expected a text file of triples") from None
+        raise UserError(f"{path} does not exist; expected a file of triples") from None
     except IsADirectoryError:
-        raise UserError(f"{path} is a folder; expected a text file of triples") from None
+        raise UserError(f"{path} is a folder; expected a file of triples") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def text_lines(data: bytes, path: str | os.PathLike[str]) -> list[str]:
+    """Lines of UTF-8 text, without their ends and without the blank ones at the end of the file.
+
+    Raises:
+        UserError: for bytes that are not UTF-8; file and line are named.
+    """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

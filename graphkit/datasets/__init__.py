@@ -6,5 +6,9 @@ from graphkit.datasets.download import fetch
 from graphkit.datasets.integrity import verify
 from graphkit.datasets.loading import load, task_kind
 from graphkit.datasets.locate import Place, where
+from graphkit.datasets.own_graph import load_own_graph, pinned
 
-__all__ = ["Card", "CardFile", "Place", "card", "cards", "fetch", "load", "task_kind", "verify", "where"]
+__all__ = [
+    "Card", "CardFile", "Place", "card", "cards", "fetch", "load", "load_own_graph", "pinned", "task_kind", "verify",
+    "where",
+]  # fmt: skip

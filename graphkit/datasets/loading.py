@@ -9,6 +9,7 @@ from graphkit.data import LinkTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
+from graphkit.datasets.own_graph import own_graph
 from graphkit.datasets.planetoid import CitationGraph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
 from graphkit.datasets.readers import read
@@ -21,8 +22,9 @@ _TASKS_OF = {"graph": ("link",)}  # data that serve tasks of several kinds; othe
 
 
 def load(
-    name: str,
+    name: str | None = None,
     *,
+    file: str | dict[str, str] | None = None,
     root: str | os.PathLike[str] | None = None,
     variant: str | None = None,
     task: str | None = None,
@@ -41,13 +43,15 @@ def load(
 
     Args:
         name: name or alias, see :func:`graphkit.datasets.cards`, or the path of a card of your own.
+        file: instead of a name, a graph of your own: a file, or one per split; the further options are then those of
+            :func:`graphkit.datasets.load_own_graph`.
         root: folder in the public layout; then nothing is fetched.
         variant: member of a family: ``load("countries", variant="s1")`` is ``load("countries/s1")``.
         task: for graphs, what they are to be used for: ``"link"``.
         split: for ``"link"``, percentages of train, valid and test edges; None: ``"85/5/10"``.
         split_seed: for ``"link"``, seed of the split and of the negatives of valid and test; None: 0.
         progress: whether to show a bar while fetching.
-        **options: none for the data sets so far; an unknown one is refused.
+        **options: none for the data sets so far, those of a graph of your own; an unknown one is refused.
 
     Raises:
         UserError: for an unknown data set or option, a task that the data do not serve, and for files that are missing,
@@ -57,6 +61,14 @@ def load(
         >>> load("umls").statistics()  # doctest: +SKIP
         {'entities': 135, 'relations': 46, 'train': 5216, 'valid': 652, 'test': 661}
     """
+    if name is None or file is not None:
+        foreign = {"name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed}
+        for option, value in foreign.items():
+            if value is not None:
+                raise UserError(
+                    f"{option}={value!r} is about a data set and file={file!r} is a graph of your own; give one of the two"
+                )
+        return own_graph(file, options if split is None else {**options, "split": split})
     entry = card(name, variant=variant)
     for option in options:
         raise UserError(f"{entry.name}: " + nearest(option, _OPTIONS, "option"))
