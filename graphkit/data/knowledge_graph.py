@@ -133,6 +133,15 @@ class KnowledgeGraphTask:
         sizes = {split: self.triples(split).size(0) for split in SPLITS}
         return {"entities": self.num_entities, "relations": self.num_relations, **sizes}
 
+    def entities_of(self, split: str = "train") -> list[str]:
+        """Names of the entities of a split's graph, the candidates of its queries; id i is the i-th.
+
+        Raises:
+            UserError: for an unknown split.
+        """
+        self.triples(split)
+        return self.entities
+
     def triples(self, split: str) -> Tensor:
         """The triples [n, 3] of a split.
 
@@ -297,16 +306,17 @@ class KnowledgeGraphTask:
         """
         return check_leaks(self)
 
-    def entity_id(self, name_or_id: str | int) -> int:
-        """Id of an entity given by name or id.
+    def entity_id(self, name_or_id: str | int, split: str = "train") -> int:
+        """Id of an entity given by name or id, in the graph of a split.
 
         Raises:
-            UserError: for an unknown name (the nearest one is suggested) or an id out of range.
+            UserError: for an unknown name (the nearest one is suggested), an id out of range, or an unknown split.
 
         Example:
             >>> KnowledgeGraphTask.from_names("toy", [("b", "r", "a")], [], []).entity_id("b")
             1
         """
+        self.triples(split)
         return identify(name_or_id, self._entity_ids, "entity")
 
     def relation_id(self, name_or_id: str | int) -> int:

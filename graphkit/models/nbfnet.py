@@ -9,13 +9,14 @@ from torch.nn import functional as F
 from graphkit.data import MessageGraph, QueryBatch
 from graphkit.errors import UserError
 from graphkit.models.base import Model
+from graphkit.models.entity_prediction import EntityPrediction
 from graphkit.nn import BellmanFordConv
 from graphkit.ops import degree_classes
 
 __all__ = ["NBFNet"]
 
 
-class NBFNet(Model):
+class NBFNet(EntityPrediction, Model):
     r"""Represents a pair (u, v) under a query relation q by all paths from u to v, with learned operators.
 
     .. math:: h^{(0)}_v = [v = u]\, q, \quad h^{(t)} = \mathrm{layer}_t(h^{(t-1)}), \quad
