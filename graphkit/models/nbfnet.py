@@ -7,16 +7,18 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphkit.data import MessageGraph, QueryBatch
+from graphkit.data.query_batches import evaluation_mode
 from graphkit.errors import UserError
 from graphkit.models.base import Model
 from graphkit.models.entity_prediction import EntityPrediction
+from graphkit.models.path_explanation import PathExplanation
 from graphkit.nn import BellmanFordConv
 from graphkit.ops import degree_classes
 
 __all__ = ["NBFNet"]
 
 
-class NBFNet(EntityPrediction, Model):
+class NBFNet(EntityPrediction, PathExplanation, Model):
     r"""Represents a pair (u, v) under a query relation q by all paths from u to v, with learned operators.
 
     .. math:: h^{(0)}_v = [v = u]\, q, \quad h^{(t)} = \mathrm{layer}_t(h^{(t-1)}), \quad
@@ -150,6 +152,33 @@ class NBFNet(EntityPrediction, Model):
         """
         hidden, query = self.node_states(graph, heads, relations)
         return self.readout(hidden[0] if len(hidden) == 1 else torch.cat(hidden, -1), query)
+
+    def edge_importance(
+        self, graph: MessageGraph, head: int, relation: int, tail: int, *, edge_mask: Tensor | None = None
+    ) -> Tensor:
+        r"""How a triple's score depends on every edge in every layer, all weights being 1.
+
+        .. math:: I^{(t)}_e = \partial\, score(head, relation, tail) / \partial w^{(t)}_e
+
+        Args:
+            graph: the message graph.
+            head, tail: nodes.
+            relation: in ``[0, 2R)``.
+            edge_mask: bool ``[E]``, False takes an edge out.
+
+        Returns:
+            ``[T, E]``, 0 for edges that are taken out.
+        """
+        device, dtype = graph.edge_index.device, self.query.weight.dtype
+        dtype = torch.float64 if dtype == torch.float64 else torch.float32
+        with torch.inference_mode(False), torch.enable_grad(), evaluation_mode(self):
+            weights = [torch.ones(graph.num_edges, dtype=dtype, device=device) for _ in self.layers]
+            ends = torch.tensor([head, relation], device=device).unsqueeze(1)
+            hidden, query = self.node_states(
+                graph, ends[0], ends[1], edge_mask=edge_mask, edge_weights=[w.requires_grad_() for w in weights]
+            )
+            score = self.readout(torch.cat([state[:, [tail]] for state in hidden], -1), query)
+            return torch.stack(torch.autograd.grad(score.sum(), weights))
 
     def forward(self, batch: QueryBatch) -> Tensor:
         """Logits ``[B, 1 + n]`` of a batch's triples, messages flowing on the graph without the batch's own edges."""
