@@ -52,10 +52,11 @@ def main(words: list[str]) -> int:
         beam_width=arguments.beam, exclude_triple=not arguments.keep_triple,
     )  # fmt: skip
     title = f"{triple_text(entry['triple'])}{rank_text(entry['rank'])}"
+    if not entry["paths"]:
+        title += ": no path joins them within the layers of the model"
+    console().print(title, markup=False, soft_wrap=True)
     if entry["paths"]:
-        print_table(("weight>", "path"), [(f"{p['weight']:.4f}", step_text(p["edges"])) for p in entry["paths"]], title)
-    else:
-        console().print(f"{title}: no path joins them within the layers of the model", markup=False)
+        print_table(("weight>", "path"), [(f"{p['weight']:.4f}", step_text(p["edges"])) for p in entry["paths"]])
     for write in writers:
         console().print(f"written: {write(entry)}", markup=False)
     return 0
