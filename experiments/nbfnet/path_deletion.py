@@ -70,9 +70,10 @@ class RandomWalks:
 
 
 def facts_of(graph: MessageGraph, edges: list[int]) -> list[int]:
-    """The edges and their inverses, each once."""
-    half = graph.num_edges // 2
-    return sorted({*edges, *((edge + half) % graph.num_edges for edge in edges)})
+    """All edges that are one of the facts along a walk, in either direction; sorted."""
+    begin, end = graph.edge_index[:, edges].tolist()
+    steps = zip(begin, graph.edge_type[edges].tolist(), end, strict=True)
+    return sorted({edge for step in steps for edge in triple_edges(graph, *step).tolist()})
 
 
 @torch.no_grad()
