@@ -112,7 +112,7 @@ def shown_lines(name: str, letters: int, most: int) -> list[str]:
         >>> shown_lines("body_space_or_junction", 18, 2)
         ['body_space_or_', 'junction']
         >>> shown_lines("a" * 12 + "z" * 12 + "^-1", 6, 3)
-        ['aaaa…a', 'zzzzzz', 'zzz^-1']
+        ['aaaa…', 'zzzzzz', 'zzz^-1']
     """
     lines = _broken(name, letters)
     shown = letters * most - 1
