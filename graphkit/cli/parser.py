@@ -15,6 +15,8 @@ __all__ = ["COMMANDS", "CommandParser", "command_of"]
 COMMANDS = {
     "run": "train and evaluate an experiment, and write its report",
     "evaluate": "score the best weights of a run again",
+    "predict": "the entities that complete a triple, for one query or a file of them",
+    "explain": "the paths of the graph that speak for a triple",
     "report": "result table over one or several runs",
     "data": "data sets: list, info, fetch, verify, where",
     "doctor": "what is installed here and whether it works",

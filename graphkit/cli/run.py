@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphkit.cli.parser import CommandParser
@@ -64,8 +65,25 @@ def main(words: list[str]) -> int:
 
     record = read_run(out)
     result_table(result_rows(record.name, record.config, record.results), title=f"{record.name}, test split")
+    _explained(out, record.seeds)
     console().print(f"report: {out}/report.html")
     return 0
+
+
+def _explained(out: str | Path, seeds: list[int]) -> None:
+    """The heaviest path behind each test triple that the run explained."""
+    from graphkit.engine.explanation_blocks import rank_text, triple_text
+    from graphkit.engine.explanations import read_explanations, step_text
+
+    rows = []
+    for entry in next(iter(read_explanations(out, seeds).values()), []):
+        best = entry["paths"][0] if entry["paths"] else None
+        why = "no path within the layers of the model" if best is None else step_text(best["edges"])
+        rows.append(
+            (triple_text(entry["triple"]) + rank_text(entry["rank"]), f"{best['weight']:.3f}" if best else "", why)
+        )
+    if rows:
+        print_table(("test triple", "weight>", "heaviest path"), rows, "explained predictions")
 
 
 def _reporter() -> Reporter:

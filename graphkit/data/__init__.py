@@ -1,6 +1,5 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
-from graphkit.data.batch_size import in_batches, queries_per_batch
 from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
@@ -16,6 +15,7 @@ from graphkit.data.pair_scores import score_pairs
 from graphkit.data.pairs import PairBatch
 from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
+from graphkit.data.top_entities import top_entities
 from graphkit.data.triples import read_triples
 
 __all__ = [
@@ -34,13 +34,12 @@ __all__ = [
     "QueryLoader",
     "corrupt",
     "count_negatives",
-    "in_batches",
-    "queries_per_batch",
     "rank_triples",
     "read_triples",
     "score_pairs",
     "split_edges",
     "split_shares",
+    "top_entities",
     "triple_keys",
     "undirected_edges",
 ]

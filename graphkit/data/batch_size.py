@@ -1,18 +1,15 @@
-"""How many queries fit in memory at once, and what to do when they do not."""
+"""How many queries fit in memory at once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from graphkit.data.message_graph import MessageGraph
-from graphkit.errors import UserError
 
-__all__ = ["available_memory", "in_batches", "is_out_of_memory", "queries_per_batch"]
+__all__ = ["available_memory", "is_out_of_memory", "queries_per_batch"]
 
 _MOST = 256
 # Half of what is free is left to the rest of the program and to what the estimate forgets.
@@ -64,54 +61,3 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     # The CPU allocator says "can't allocate memory", cuBLAS says "CUBLAS_STATUS_ALLOC_FAILED".
     return isinstance(error, RuntimeError) and any(word in str(error) for word in ("allocate", "ALLOC_FAILED"))
-
-
-def in_batches(
-    total: int,
-    size: int,
-    run: Callable[[int, int], Tensor],
-    graph: MessageGraph,
-    progress: Callable[[int, int], object] | None = None,
-) -> list[Tensor]:
-    """``run(start, stop)`` over 0 .. total in pieces of ``size``, halved whenever memory runs out; what each gave.
-
-    Args:
-        total: how many there are.
-        size: how many at once, at first.
-        run: computes those from ``start`` up to ``stop``.
-        graph: the message graph, for the device and the message.
-        progress: called with (done, total).
-
-    Raises:
-        UserError: when a single one does not fit in memory.
-
-    Example:
-        >>> graph = MessageGraph.from_edges(torch.tensor([[0], [1]]), num_nodes=2)
-        >>> in_batches(3, 2, lambda start, stop: torch.arange(start, stop), graph)
-        [tensor([0, 1]), tensor([2])]
-    """
-    results, done = [], 0
-    while done < total:
-        stop = min(done + size, total)
-        failed = None
-        try:
-            results.append(run(done, stop))
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            failed = str(error)
-        if failed is not None:
-            # Outside of the handler, where the traceback no longer keeps the tensors of the failed try alive.
-            if graph.device.type == "cuda":
-                torch.cuda.empty_cache()
-            if stop - done <= 1:
-                raise UserError(
-                    f"not even one query on a graph of {graph.num_nodes} nodes and {graph.num_edges} edges fits in "
-                    f"memory; use a smaller model or a device with more memory ({failed})"
-                )
-            size = (stop - done) // 2
-            continue
-        done = stop
-        if progress is not None:
-            progress(done, total)
-    return results

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit.data.evaluation import _device, _evaluation_mode
 from graphkit.data.message_graph import MessageGraph
+from graphkit.data.query_batches import device_of, evaluation_mode
 from graphkit.errors import UserError
 
 __all__ = ["score_pairs"]
@@ -49,8 +49,8 @@ def score_pairs(
         raise UserError("there are no pairs to score; choose a split that has some")
     if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
         raise UserError(f"batch_size is {batch_size!r}, expected None or a whole number from 1 upwards")
-    graph = graph.to(_device(model, graph))
-    with _evaluation_mode(model):
+    graph = graph.to(device_of(model, graph))
+    with evaluation_mode(model):
         scores = model.score_pairs(graph, pairs.to(graph.device), batch_size=batch_size, progress=progress)
     if tuple(scores.shape) != (pairs.size(1),):
         raise UserError(f"score_pairs returned {list(scores.shape)}, expected one score a pair, [{pairs.size(1)}]")

@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 import torch
 
+from graphkit.data.batch_size import is_out_of_memory
 from graphkit.engine.checkpoint import Keeper
 from graphkit.engine.evaluate import evaluate, evaluation_options
+from graphkit.engine.explanations import record_explanations
 from graphkit.engine.interrupt import Interrupted, InterruptGuard
 from graphkit.engine.options import check_options, check_ranges
 from graphkit.engine.progress import Reporter, default_reporter
@@ -172,6 +174,13 @@ def fit(
             extra = evaluation_options(task, return_ranks=True, progress=_watch(guard, show, "test"))
             test = evaluate(model, task, "test", **extra, **evaluation)
             run = record_run(directory, model, task, place, options, state, test, labels)
+        if directory is not None:
+            try:
+                record_explanations(directory, seed, model, task)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                show.message(f"no triple is explained: {error}")
         show.end(run, select)
     return Run(model=model, out=None if directory is None else directory.path, seed=seed, history=state.history, **run)
 

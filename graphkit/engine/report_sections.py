@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from graphkit.engine.environment_tables import environment_blocks
+from graphkit.engine.explanation_blocks import explanations_blocks
+from graphkit.engine.explanations import read_explanations
 from graphkit.engine.plots import can_plot, rank_shares, ranks_plot, training_plot
 from graphkit.engine.reference import METRICS
 from graphkit.engine.report_blocks import Block, Code, Drawing, Headline, Paragraph, Section, Table
@@ -168,6 +170,16 @@ def _predictions(run: RunRecord) -> Section | None:
     return Section("Example predictions", [Table(header, body, [2, 4])])
 
 
+def _explanations(run: RunRecord) -> Section | None:
+    by_seed = read_explanations(run.folder, run.seeds)
+    if not by_seed:
+        return None
+    seed, entries = next(iter(by_seed.items()))
+    count = _plural(len(entries), "test triple")
+    words = f"What the model of seed {seed} rests on in {count}, evenly spaced over the split and not chosen by result."
+    return Section("Explained predictions", [Paragraph(words), *explanations_blocks(entries)])
+
+
 def _seeds(run: RunRecord) -> Section:
     lines = sorted(run.results, key=lambda line: (line["split"] != "test", line["split"], line["seed"]))
     present = set().union(*(line["metrics"] for line in lines))
@@ -257,6 +269,7 @@ SECTIONS: list[Callable[[RunRecord], Section | None]] = [
     _training,
     _ranks,
     _predictions,
+    _explanations,
     _seeds,
     _protocol,
     _configuration,

@@ -9,12 +9,13 @@ from typing import Any
 
 from graphkit.datasets import load
 from graphkit.engine.checkpoint import differences
-from graphkit.engine.config import Config, load_config
+from graphkit.engine.config import Config
 from graphkit.engine.environment import environment
 from graphkit.engine.evaluate import evaluate, evaluation_options, known_seed, load_model, trained_seeds
 from graphkit.engine.fit import Run, fit
 from graphkit.engine.options import accepted
 from graphkit.engine.progress import Reporter
+from graphkit.engine.recorded import device_for, recorded_task
 from graphkit.engine.run_directory import RunDirectory, read_lines, told, writing
 from graphkit.engine.seeding import seeded
 from graphkit.engine.yaml_text import read_yaml
@@ -101,19 +102,12 @@ def evaluate_run(
         >>> next(evaluate_run("runs/nbfnet/umls"))["metrics"]["mrr"]  # doctest: +SKIP
         0.94
     """
-    import torch
-
     directory = RunDirectory(run_dir)
     if split not in ("train", "valid", "test"):
         raise UserError(nearest(split, ("train", "valid", "test"), "split"))
     seeds = trained_seeds(directory) if seed is None else [known_seed(directory, seed)]
-    if not directory.config.exists():
-        raise UserError(
-            f"{directory.path} has no config.yaml, so its data are unknown; use graphkit.evaluate in Python"
-        )
-    config = load_config(directory.config)
-    task = load(**config.data)
-    place = device or config.train["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
+    config, task = recorded_task(directory)
+    place = device_for(config, device)
     recorded = {(line["seed"], line["split"]): line["metrics"] for line in read_lines(directory.results)}
     for one in seeds:
         model = load_model(directory.path, one).to(place)

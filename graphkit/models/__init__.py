@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from graphkit.models.base import Model
+from graphkit.models.entity_prediction import EntityPrediction
 from graphkit.models.nbfnet import NBFNet
+from graphkit.models.path_explanation import PathExplanation
 
-__all__ = ["SIZES", "Model", "NBFNet", "registry"]
+__all__ = ["SIZES", "EntityPrediction", "Model", "NBFNet", "PathExplanation", "registry"]
 
 _MODELS: tuple[type[Model], ...] = (NBFNet,)
 

@@ -9,16 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from graphkit.data import LinkTask, MessageGraph, PairBatch, QueryBatch, in_batches, queries_per_batch
+from graphkit.data import LinkTask, MessageGraph, PairBatch, QueryBatch
+from graphkit.data.query_batches import evaluation_mode, in_batches
 from graphkit.errors import UserError
 from graphkit.models.base import Model
+from graphkit.models.entity_prediction import EntityPrediction
+from graphkit.models.path_explanation import PathExplanation
 from graphkit.nn import BellmanFordConv, PairFlow
 from graphkit.ops import degree_classes
 
 __all__ = ["NBFNet"]
 
 
-class NBFNet(Model):
+class NBFNet(EntityPrediction, PathExplanation, Model):
     r"""Represents a pair (u, v) under a query relation q by all paths from u to v, with learned operators.
 
     .. math:: h^{(0)}_v = [v = u]\, q, \quad h^{(t)} = \mathrm{layer}_t(h^{(t-1)}), \quad
@@ -227,12 +230,15 @@ class NBFNet(Model):
         order = torch.argsort(row, stable=True)
         ptr = F.pad(torch.bincount(row, minlength=len(passes)).cumsum(0), (1, 0)).tolist()
 
-        def run(start: int, stop: int) -> Tensor:
-            place = order[ptr[start] : ptr[stop]]
-            return self.pair_states(graph, passes[start:stop], row[place] - start, target[place], edge_mask=edge_mask)
+        found: list[Tensor] = []
 
-        size = queries_per_batch(self, graph) if batch_size is None else batch_size
-        features = torch.cat(in_batches(len(passes), size, run, graph, progress))
+        def work(start: int, stop: int) -> None:
+            place = order[ptr[start] : ptr[stop]]
+            heads = passes[start:stop]
+            found.append(self.pair_states(graph, heads, row[place] - start, target[place], edge_mask=edge_mask))
+
+        in_batches(self, graph, len(passes), work, batch_size=batch_size, progress=progress)
+        features = torch.cat(found)
         features = torch.empty_like(features).index_put((order,), features)
         there, back = features.chunk(2)
         query = self.query.weight
@@ -263,6 +269,33 @@ class NBFNet(Model):
             return torch.cat(found, -1) if self.concat_hidden else found[-1]
         hidden, _ = self.node_states(graph, heads, torch.zeros_like(heads), edge_mask=edge_mask)
         return torch.cat([state[row, target] for state in hidden], -1)
+
+    def edge_importance(
+        self, graph: MessageGraph, head: int, relation: int, tail: int, *, edge_mask: Tensor | None = None
+    ) -> Tensor:
+        r"""How a triple's score depends on every edge in every layer, all weights being 1.
+
+        .. math:: I^{(t)}_e = \partial\, score(head, relation, tail) / \partial w^{(t)}_e
+
+        Args:
+            graph: the message graph.
+            head, tail: nodes.
+            relation: in ``[0, 2R)``.
+            edge_mask: bool ``[E]``, False takes an edge out.
+
+        Returns:
+            ``[T, E]``, 0 for edges that are taken out.
+        """
+        device, dtype = graph.edge_index.device, self.query.weight.dtype
+        dtype = torch.float64 if dtype == torch.float64 else torch.float32
+        with torch.inference_mode(False), torch.enable_grad(), evaluation_mode(self):
+            weights = [torch.ones(graph.num_edges, dtype=dtype, device=device) for _ in self.layers]
+            ends = torch.tensor([head, relation], device=device).unsqueeze(1)
+            hidden, query = self.node_states(
+                graph, ends[0], ends[1], edge_mask=edge_mask, edge_weights=[w.requires_grad_() for w in weights]
+            )
+            score = self.readout(torch.cat([state[:, [tail]] for state in hidden], -1), query)
+            return torch.stack(torch.autograd.grad(score.sum(), weights))
 
     def forward(self, batch: QueryBatch | PairBatch) -> Tensor:
         """Logits ``[B, 1 + n]`` of a batch, messages flowing on the graph without the batch's own edges."""
