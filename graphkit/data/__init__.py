@@ -7,6 +7,7 @@ from graphkit.data.leaks import Certificate, LeakError
 from graphkit.data.message_graph import MessageGraph
 from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
+from graphkit.data.relation_categories import relation_cardinalities, relation_categories, relation_metrics
 from graphkit.data.triples import read_triples
 
 __all__ = [
@@ -20,5 +21,8 @@ __all__ = [
     "corrupt",
     "rank_triples",
     "read_triples",
+    "relation_cardinalities",
+    "relation_categories",
+    "relation_metrics",
     "triple_keys",
 ]
