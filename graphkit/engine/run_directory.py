@@ -73,6 +73,9 @@ class RunDirectory:
     def test_ranks(self, seed: int) -> Path:
         return self.path / f"seed-{seed}" / "test_ranks.safetensors"
 
+    def test_relations(self, seed: int) -> Path:
+        return self.path / f"seed-{seed}" / "test_relations.json"
+
     def seeds(self) -> list[int]:
         """Seeds that have best weights."""
         found = (folder.name.removeprefix("seed-") for folder in self.path.glob("seed-*"))
