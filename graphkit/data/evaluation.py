@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphkit.data.batch_size import is_out_of_memory, queries_per_batch
 from graphkit.data.fact_index import FactIndex
 from graphkit.data.message_graph import MessageGraph
+from graphkit.data.query_batches import device_of, evaluation_mode, in_batches, scores_of
 from graphkit.errors import UserError
 from graphkit.metrics import check_ties, rank_from_counts
 
@@ -91,68 +89,28 @@ def rank_triples(
     check_ties(ties)
     if triples.size(0) == 0:
         raise UserError("there are no triples to rank; choose a split that has some")
-    if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
-        raise UserError(f"batch_size is {batch_size!r}, expected None or a whole number from 1 upwards")
-    graph = graph.to(_device(model, graph))
+    graph = graph.to(device_of(model, graph))
     targets = _Targets.of(triples.cpu(), graph.num_relations)
     index = None if index is None else index.to(graph.device)
-    size = queries_per_batch(model, graph) if batch_size is None else batch_size
-    total = targets.head.numel()
     sorted_ranks = torch.empty(targets.entity.numel(), dtype=torch.float64 if ties == "mean" else torch.int64)
-    with _evaluation_mode(model):
-        done = 0
-        while done < total:
-            stop = min(done + size, total)
-            begin, end = int(targets.ptr[done]), int(targets.ptr[stop])
-            try:
-                sorted_ranks[begin:end] = _rank_batch(model, graph, targets, index, ties, done, stop)
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                failed: str | None = str(error)
-            else:
-                failed = None
-            if failed is not None:
-                # Outside of the handler, where the traceback no longer keeps the tensors of the failed try alive.
-                size = _halved(stop - done, graph, failed)
-                continue
-            done = stop
-            if progress is not None:
-                progress(done, total)
+
+    def work(start: int, stop: int) -> None:
+        begin, end = int(targets.ptr[start]), int(targets.ptr[stop])
+        sorted_ranks[begin:end] = _rank_batch(model, graph, targets, index, ties, start, stop)
+
+    with evaluation_mode(model):
+        in_batches(model, graph, targets.head.numel(), work, batch_size=batch_size, progress=progress)
     ranks = torch.empty_like(sorted_ranks)
     ranks[targets.place] = sorted_ranks
     n = triples.size(0)
     return ranks[:n], ranks[n:]
 
 
-def _halved(size: int, graph: MessageGraph, failed: str) -> int:
-    if graph.device.type == "cuda":
-        torch.cuda.empty_cache()
-    if size <= 1:
-        raise UserError(
-            f"not even one query on a graph of {graph.num_nodes} nodes and {graph.num_edges} edges fits in memory; "
-            f"use a smaller model or a device with more memory ({failed})"
-        )
-    return size // 2
-
-
 def _rank_batch(
     model: Any, graph: MessageGraph, targets: _Targets, index: FactIndex | None, ties: str, start: int, stop: int
 ) -> Tensor:
     heads, relations = targets.head[start:stop].to(graph.device), targets.relation[start:stop].to(graph.device)
-    scores = model.score_queries(graph, heads, relations)
-    expected = (stop - start, graph.num_nodes)
-    if tuple(scores.shape) != expected:
-        raise UserError(f"score_queries returned {list(scores.shape)}, expected [queries, entities] = {list(expected)}")
-    if not scores.is_floating_point():
-        scores = scores.double()
-    undefined = torch.isnan(scores).any(1)
-    if bool(undefined.any()):
-        bad = int(undefined.nonzero()[0, 0])
-        raise UserError(
-            f"the model gives NaN for the query (head {int(heads[bad])}, relation {int(relations[bad])}); "
-            "it has diverged: lower the learning rate or clip gradients"
-        )
+    scores = scores_of(model, graph, heads, relations)
     begin, end = int(targets.ptr[start]), int(targets.ptr[stop])
     count = (targets.ptr[start + 1 : stop + 1] - targets.ptr[start:stop]).to(graph.device)
     row = torch.repeat_interleave(torch.arange(stop - start, device=graph.device), count)
@@ -181,25 +139,3 @@ def _counts(scores: Tensor, row: Tensor, level: Tensor, ties: str) -> tuple[Tens
         if ties != "optimistic":
             equal[part] = (candidates >= bar).sum(1) - greater[part]
     return greater, equal
-
-
-def _device(model: Any, graph: MessageGraph) -> torch.device:
-    if isinstance(model, torch.nn.Module):
-        for tensor in itertools.chain(model.parameters(), model.buffers()):
-            return tensor.device
-    return graph.device
-
-
-@contextlib.contextmanager
-def _evaluation_mode(model: Any) -> Iterator[None]:
-    """``model.eval()`` meanwhile; every submodule gets its own mode back."""
-    if not isinstance(model, torch.nn.Module):
-        yield
-        return
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
