@@ -12,6 +12,7 @@ from graphkit.engine.environment_tables import environment_blocks
 from graphkit.engine.plots import can_plot, rank_shares, ranks_plot, training_plot
 from graphkit.engine.reference import METRICS
 from graphkit.engine.report_blocks import Block, Code, Drawing, Headline, Paragraph, Section, Table
+from graphkit.engine.report_relations import relations_section
 from graphkit.engine.result_table import VERDICT_RULE, Row, data_name, planned_seeds, result_rows
 from graphkit.engine.run_record import RunRecord, read_epochs, read_predictions, read_ranks
 from graphkit.engine.table_formats import COLUMNS, cells, duration, judged, metric_name, number, numeric_columns
@@ -245,6 +246,7 @@ SECTIONS: list[Callable[[RunRecord], Section | None]] = [
     _result,
     _training,
     _ranks,
+    relations_section,
     _predictions,
     _seeds,
     _protocol,
