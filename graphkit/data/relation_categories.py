@@ -46,7 +46,7 @@ def relation_cardinalities(triples: Tensor, num_relations: int) -> tuple[Tensor,
     if triples.dtype != torch.int64 or triples.shape[1:] != (3,):
         raise UserError(f"triples are {triples.dtype} {list(triples.shape)}, expected int64 [n, 3]")
     triples = triples.cpu()
-    if triples.size(0) and not (0 <= int(triples[:, 1].min()) and int(triples[:, 1].max()) < num_relations):
+    if triples.size(0) and not (int(triples[:, 1].min()) >= 0 and int(triples[:, 1].max()) < num_relations):
         raise UserError(f"triples name a relation outside of 0 .. {num_relations - 1}")
     facts = torch.unique(triples, dim=0)
 

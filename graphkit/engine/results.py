@@ -26,7 +26,7 @@ def record_run(
     test: dict[str, Any],
     labels: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Write the ranks, their breakdown by relation and the two result lines of a finished training; returns the fields of its Run."""
+    """Write ranks, their breakdown by relation and the result lines of a finished training; returns its Run's fields."""
     ranks = test.pop("ranks", None)
     assert state.best is not None
     valid = state.best["metrics"]

@@ -80,8 +80,9 @@ def test_a_damaged_or_missing_breakdown(finished):
 
 
 def test_a_task_without_relations_has_no_breakdown(task, tmp_path):
-    import graphkit as gk
     from toy import toy_model
+
+    import graphkit as gk
 
     gk.fit(toy_model(), task, epochs=1, seed=0, out=tmp_path / "run")
     assert (tmp_path / "run" / "seed-0" / "test_ranks.safetensors").exists()
