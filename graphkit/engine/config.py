@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, OGBKnowledgeGraphTask
 from graphkit.datasets import Card
 from graphkit.datasets import card as find_card
 from graphkit.datasets import load as datasets_load
@@ -28,6 +28,7 @@ _RUN_OWNS = (
 _TASKS = {  # by the kind of task in the card
     "inductive_knowledge_graph": InductiveKnowledgeGraphTask,
     "knowledge_graph": KnowledgeGraphTask,
+    "ogb_knowledge_graph": OGBKnowledgeGraphTask,
 }
 _LOADER_OWNS = ("self", "split", "seed", "epoch", "start", "steps")
 
