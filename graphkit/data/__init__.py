@@ -1,7 +1,7 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
 from graphkit.data.candidate_ranking import rank_candidates
-from graphkit.data.evaluation import rank_triples
+from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
@@ -24,6 +24,7 @@ __all__ = [
     "QueryBatch",
     "QueryLoader",
     "corrupt",
+    "count_negatives",
     "rank_candidates",
     "rank_triples",
     "read_triples",

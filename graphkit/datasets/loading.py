@@ -31,6 +31,7 @@ def load(
     Files are looked for under ``root``; without one under ``GRAPHKIT_DATA``, in an installed distribution that carries
     them, in the cache, and at last on the network (never with ``GRAPHKIT_OFFLINE=1``). Wherever they come from, sizes
     and hashes are checked against the card. Nothing is written below a root; the processed form goes to the cache.
+    Where a card knows no hash of a file, that of the first file seen is recorded in the cache and kept to.
     Ids follow the sorted names (OGB's data sets keep their own), so the same facts give the same task wherever the files
     come from.
 
@@ -70,7 +71,11 @@ def load(
         "licence": entry.licence,
         "citation": entry.citation,
         "options": {key: value for key, value in given.items() if value is not None},
-        "files": {file.path: {"origin": place.origin, "sha256": digest} for file, place, digest in found},
+        "files": {
+            # "pinned": the card knows no hash, this is the one of the first use
+            file.path: {"origin": place.origin, "sha256": digest, **({} if file.accepted else {"pinned": True})}
+            for file, place, digest in found
+        },
     }
     if valid_triples is not None:
         assert isinstance(task, OGBKnowledgeGraphTask)

@@ -85,7 +85,11 @@ def _sizes(files: Mapping[str, Path]) -> dict[str, int]:
     rows = _rows(path)
     names = rows[0] if path.name == _TYPED else [_ONE_TYPE]
     counts = rows[-1]
-    if len(rows) != 1 + (path.name == _TYPED) or len(counts) != len(names) or not all(text.isdecimal() for text in counts):
+    if (
+        len(rows) != 1 + (path.name == _TYPED)
+        or len(counts) != len(names)
+        or not all(text.isdecimal() for text in counts)
+    ):
         raise UserError(f"{path} should hold one whole number a type of entity, for a single graph")
     return {kind: int(count) for kind, count in sorted(zip(names, counts, strict=True))}
 

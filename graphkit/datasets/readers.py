@@ -39,8 +39,8 @@ def _inductive_triples(entry: Card, paths: dict[str, Path]) -> InductiveKnowledg
                 f"the card of {entry.name!r} names no file for {split}; expected KEY/train.txt, KEY/valid.txt, "
                 "KEY_ind/train.txt and KEY_ind/test.txt"
             )
-    rows = [read_triples(found[split][1], **entry.options) for split in _INDUCTIVE]
-    return InductiveKnowledgeGraphTask.from_names(entry.name, *rows)
+    train, valid, test_facts, test = (read_triples(found[split][1], **entry.options) for split in _INDUCTIVE)
+    return InductiveKnowledgeGraphTask.from_names(entry.name, train, valid, test_facts, test)
 
 
 def _ogb_knowledge_graph(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:

@@ -38,6 +38,8 @@ def sections(run: RunRecord) -> list[Section]:
 def headline(run: RunRecord) -> Headline:
     """The selecting metric on the test split, and the paper's figure beside it.
 
+    Where the paper has no figure for this metric but for others, the first of those stands instead.
+
     Example:
         >>> headline(read_run("runs/nbfnet/umls")).metric      # doctest: +SKIP
         'MRR'
@@ -46,6 +48,8 @@ def headline(run: RunRecord) -> Headline:
     if not rows:
         return Headline(run.name)
     row = next((row for row in rows if row.metric == _selecting(run)), rows[0])
+    if row.paper is None:
+        row = next((other for other in rows if other.paper is not None), row)
     figure = number(row.ours, row.decimals) + (f" ± {number(row.std, row.decimals)}" if row.std is not None else "")
     count = f"n = {row.n}" if row.n >= row.planned else f"n = {row.n} of {row.planned}"
     paper = f", paper {number(row.paper, row.paper_decimals)}" if row.paper is not None else ""
