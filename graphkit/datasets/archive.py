@@ -9,11 +9,11 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import pooch
 import requests
 
 from graphkit.datasets.card import Card, CardFile
 from graphkit.datasets.locate import download_folder, locate
+from graphkit.datasets.transfer import reason, retrieve
 from graphkit.errors import UserError
 from graphkit.files import atomic_write
 
@@ -44,10 +44,9 @@ def unpack_archive(entry: Card, *, progress: bool = False) -> None:
             f"{entry.name!r} is not on this machine and GRAPHKIT_OFFLINE is set; unset it to fetch {url}, {by_hand}"
         )
     try:
-        archive = Path(pooch.retrieve(url, known_hash=None, fname=".archive.zip", path=folder, progressbar=progress))
+        archive = retrieve(url, folder, ".archive.zip", None, progress=progress)
     except requests.exceptions.RequestException as error:
-        status = "no connection" if error.response is None else f"the server answers {error.response.status_code}"
-        raise UserError(f"fetching {url} failed ({status}); try again, {by_hand}") from None
+        raise UserError(f"fetching {url} failed ({reason(error)}); try again, {by_hand}") from None
     except OSError as error:
         raise UserError(f"{url} cannot be written to {folder} ({error.strerror})") from None
     try:
@@ -66,7 +65,10 @@ def _unpack(entry: Card, files: list[CardFile], archive: Path, folder: Path) -> 
             names = set(members.namelist())
             lacking = [file.path for file in files if f"{inside}/{file.path}" not in names]
             if lacking:
-                raise UserError(f"{entry.archive['url']} lacks {', '.join(lacking)} in its folder {inside}")
+                # A large archive that was cut off may end in one of its members that is an archive itself.
+                raise UserError(
+                    f"{entry.archive['url']} lacks or was cut off before {', '.join(lacking)} in its folder {inside}"
+                )
             for file in files:
                 # Reading to the end checks the member's CRC; only then does the file get its name.
                 with members.open(f"{inside}/{file.path}") as source, atomic_write(folder / file.path) as target:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
-import pooch
 import requests
 
 from graphkit.datasets.archive import unpack_archive
@@ -15,6 +13,7 @@ from graphkit.datasets.catalogue import card
 from graphkit.datasets.integrity import check_file
 from graphkit.datasets.locate import Place, download_folder, expected_path, locate
 from graphkit.datasets.pins import pinned
+from graphkit.datasets.transfer import reason, retrieve
 from graphkit.errors import UserError
 
 __all__ = ["download", "fetch", "obtain"]
@@ -45,9 +44,9 @@ def download(entry: Card, file: CardFile, *, progress: bool = False) -> Path:
     digest = first[1] if first else file.sha256
     try:
         # pooch writes to a temporary file, compares the hash and only then gives the file its name.
-        path = _quiet_retrieve(file, digest, folder, progress)
+        path = retrieve(file.url, folder, file.path, digest, progress=progress)
     except requests.exceptions.RequestException as error:
-        raise UserError(f"{missing} and fetching {file.url} failed ({_reason(error)}); try again, {by_hand}") from None
+        raise UserError(f"{missing} and fetching {file.url} failed ({reason(error)}); try again, {by_hand}") from None
     except ValueError as error:
         what = "the data set {!r} had at its first use" if first else "the card of {!r} expects"
         raise UserError(f"{file.url} is not what {what.format(entry.name)} ({error}); {by_hand}") from None
@@ -55,32 +54,6 @@ def download(entry: Card, file: CardFile, *, progress: bool = False) -> Path:
         raise UserError(f"{file.path} of {entry.name!r} cannot be written to {folder} ({error.strerror})") from None
     check_file(entry, file, path)
     return path
-
-
-def _reason(error: requests.exceptions.RequestException) -> str:
-    if error.response is not None:
-        return f"the server answers {error.response.status_code}"
-    if isinstance(error, requests.exceptions.Timeout):
-        return "the server does not answer in time"
-    return "no connection to the server"
-
-
-def _quiet_retrieve(file: CardFile, digest: str | None, folder: Path, progress: bool) -> Path:
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        return Path(
-            pooch.retrieve(
-                file.url,
-                known_hash=digest and f"sha256:{digest}",
-                fname=file.path,
-                path=folder,
-                progressbar=progress,
-            )
-        )
-    finally:
-        logger.setLevel(level)
 
 
 def obtain(

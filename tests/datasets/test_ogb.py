@@ -370,7 +370,7 @@ def test_bad_archives_leave_nothing_behind(published, cache):
     with zipfile.ZipFile(archive) as members:
         inside = members.getinfo("wikikg-v2/split/time/test.pt").header_offset + 200
     for data, message in (
-        (whole[: len(whole) // 2], "is damaged"),
+        (whole[: len(whole) // 2], "is damaged|was cut off"),
         (whole[:inside] + b"\xff" * 9 + whole[inside + 9 :], "is damaged"),
     ):
         archive.write_bytes(data)
@@ -379,7 +379,7 @@ def test_bad_archives_leave_nothing_behind(published, cache):
         assert not [path for path in cache.rglob("*") if path.name in ("test.pt", ".archive.zip")]
     with zipfile.ZipFile(archive, "w") as members:
         members.writestr("wikikg-v2/split/time/train.pt", "x")
-    with pytest.raises(UserError, match=r"lacks .*test\.pt.* in its folder wikikg-v2"):
+    with pytest.raises(UserError, match=r"lacks or was cut off before .*test\.pt.* in its folder wikikg-v2"):
         datasets.fetch(card)
     archive.unlink()
     with pytest.raises(UserError, match="the server answers 404"):
