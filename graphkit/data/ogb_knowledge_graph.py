@@ -58,6 +58,9 @@ class OGBKnowledgeGraphTask(KnowledgeGraphTask):
         0.5
     """
 
+    candidates = "ranked among the negatives given with the data; nothing is filtered"
+    """What an answer is ranked among, in the words of a report."""
+
     def __init__(
         self,
         name: str,
@@ -141,6 +144,7 @@ class OGBKnowledgeGraphTask(KnowledgeGraphTask):
         seed: int = 0,
         epoch: int = 0,
         start: int = 0,
+        steps: int | None = None,
     ) -> QueryLoader:
         """One pass of shuffled training batches, see :class:`graphkit.data.QueryLoader`.
 
@@ -155,6 +159,7 @@ class OGBKnowledgeGraphTask(KnowledgeGraphTask):
             seed: seed of the run.
             epoch: number of the pass.
             start: first step; the batches are those an uninterrupted pass would have given.
+            steps: most steps of a pass, whatever ``steps_per_epoch`` allows.
 
         Raises:
             UserError: for an unknown split, sizes below 1, or (while iterating) a query that every entity of the type
@@ -179,7 +184,7 @@ class OGBKnowledgeGraphTask(KnowledgeGraphTask):
             seed=seed,
             epoch=epoch,
             start=start,
-            steps=steps_per_epoch,
+            steps=min((most for most in (steps, steps_per_epoch) if most is not None), default=None),
             type_ptr=self.type_ptr if same_type else None,
         )
 

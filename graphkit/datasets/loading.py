@@ -77,7 +77,7 @@ def load(
             for file, place, digest in found
         },
     }
-    if valid_triples is not None:
-        assert isinstance(task, OGBKnowledgeGraphTask)
-        return task.sample_valid(valid_triples)
+    if isinstance(task, OGBKnowledgeGraphTask):
+        task.provenance["candidates"] = task.candidates
+        return task if valid_triples is None else task.sample_valid(valid_triples)
     return task

@@ -199,10 +199,12 @@ def _protocol(run: RunRecord) -> Section:
     filtered = evaluation.get("filtered", protocol.get("filtered", True))
     strict = "never a fact of the training split" if loader.get("strict", True) else "unchecked: may be facts"
     candidates = "filtered: other known facts are left out" if filtered else "raw: other known facts are candidates too"
+    candidates = _part(run.environment, "data").get("candidates") or candidates
     negatives = loader.get("num_negatives")
-    select = metric_name(_selecting(run))
+    select, sampled = metric_name(_selecting(run)), _part(run.config, "data").get("valid_triples")
+    validated = f"a fixed sample of {sampled:,} validation triples" if sampled else "the validation split"
     entries: list[tuple[str, Any]] = [
-        ("Selection", f"epoch with the best {select} on the validation split; the test split is not looked at"),
+        ("Selection", f"epoch with the best {select} on {validated}; the test split is not looked at"),
         ("Ties", f"{ties}: {meaning}" if meaning else ties),
         ("Candidates", candidates if run.config else "not recorded"),
         ("Seeds", f"{_spans(run.seeds)} (n = {len(run.seeds)})"),

@@ -180,6 +180,7 @@ def test_passes_may_be_short_and_begun_anywhere():
     assert len(first) == 12 and first != {tuple(row) for batch in passes[1] for row in batch[:, 0].tolist()}
     rest = [batch.triples for batch in task.loader(**options, epoch=1, start=1)]
     assert all(torch.equal(one, other) for one, other in zip(rest, passes[1][1:], strict=True))
+    assert [len(task.loader(**options, steps=steps)) for steps in (2, 9)] == [2, 3]
     for wrong in (0, True):
         with pytest.raises(UserError, match="steps_per_epoch is"):
             task.loader(steps_per_epoch=wrong)

@@ -164,6 +164,30 @@ def test_a_task_trains_is_sampled_and_checked(sample):
             datasets.load(card, root=root, valid_triples=wrong)
 
 
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_the_shipped_experiments_run_on_the_samples(kind, tmp_path):
+    from graphkit.engine.config import load_config
+    from graphkit.engine.run import evaluate_run, run_experiment
+
+    name, write = KINDS[kind]
+    write(tmp_path / "root")
+    card = write_card(tmp_path / "card.yaml", tmp_path / "root", datasets.card(name))
+    shipped = load_config(f"nbfnet/{name}")
+    assert shipped.data == {"name": name, "valid_triples": 1000} and shipped.protocol["ties"] == "mean"
+    small = [f"--data.name={card}", f"--data.root={tmp_path / 'root'}", "--data.valid_triples=5", "--train.epochs=2"]
+    small += ["--loader.batch_size=4", "--loader.steps_per_epoch=3", "--loader.num_negatives=2", "--model.num_layers=2"]
+    config = load_config(f"nbfnet/{name}", [*small, "--model.hidden_channels=4", "--loader.strict=false"])
+    (run,) = run_experiment(config, tmp_path / "run")
+    assert run.steps == 6 and run.valid["count"] == 10 and run.test["count"] == 2 * SPLIT_SIZES["test"]
+    again = next(evaluate_run(tmp_path / "run"))
+    assert again["metrics"] == again["recorded"]
+    assert (tmp_path / "run" / "seed-1024" / "test_relations.json").is_file()
+    report = (tmp_path / "run" / "report.md").read_text("utf-8")
+    assert "## Relations" in report and "tied candidates share the mean of their ranks" in report
+    assert "ranked among the negatives given with the data" in report and "filtered:" not in report
+    assert "on a fixed sample of 5 validation triples" in report
+
+
 def test_the_sample_of_another_data_set_is_refused(toy):
     with pytest.raises(UserError, match="toy is validated on all of its validation split; leave out valid_triples"):
         datasets.load(toy.name, root=toy.root, valid_triples=3)
