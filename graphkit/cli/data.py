@@ -60,9 +60,13 @@ def _info(name: str, root: str | None) -> int:
     ]
     pairs(entry.title, [line for line in lines if line[1]])
     unknown = "not known; recorded at first use"
+    within = f"in {entry.archive['url']}" if entry.archive else "none; place it by hand"
     print_table(
         ("file", "bytes>", "sha256", "address"),
-        [(f.path, "" if f.bytes is None else f"{f.bytes:,}", f.sha256 or unknown, f.url) for f in entry.files],
+        [
+            (f.path, "" if f.bytes is None else f"{f.bytes:,}", f.sha256 or unknown, f.url or within)
+            for f in entry.files
+        ],
     )
     return 0
 

@@ -1,5 +1,6 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
+from graphkit.data.candidate_ranking import rank_candidates
 from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
@@ -10,11 +11,13 @@ from graphkit.data.leaks import Certificate, LeakError
 from graphkit.data.link_task import LinkTask
 from graphkit.data.message_graph import MessageGraph
 from graphkit.data.non_edges import NonEdges
+from graphkit.data.ogb_knowledge_graph import OGBKnowledgeGraphTask
 from graphkit.data.pair_loader import PairLoader
 from graphkit.data.pair_scores import score_pairs
 from graphkit.data.pairs import PairBatch
 from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
+from graphkit.data.relation_categories import relation_cardinalities, relation_categories, relation_metrics
 from graphkit.data.top_entities import top_entities
 from graphkit.data.triples import read_triples
 
@@ -28,14 +31,19 @@ __all__ = [
     "LinkTask",
     "MessageGraph",
     "NonEdges",
+    "OGBKnowledgeGraphTask",
     "PairBatch",
     "PairLoader",
     "QueryBatch",
     "QueryLoader",
     "corrupt",
     "count_negatives",
+    "rank_candidates",
     "rank_triples",
     "read_triples",
+    "relation_cardinalities",
+    "relation_categories",
+    "relation_metrics",
     "score_pairs",
     "split_edges",
     "split_shares",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from graphkit.data.leaks import SPLITS, Certificate, check_leaks
 from graphkit.data.message_graph import MessageGraph
 from graphkit.data.names import identify, numbered, sorted_names, triple_ids
 from graphkit.data.query_loader import QueryLoader
+from graphkit.data.relation_categories import relation_metrics
 from graphkit.data.triples import check_triples
 from graphkit.errors import UserError, nearest
 from graphkit.metrics import ranking_metrics, reciprocal_rank
@@ -282,6 +283,26 @@ class KnowledgeGraphTask:
         if return_ranks:
             result["ranks"] = {"tail": tail, "head": head}
         return result
+
+    def by_relation(self, ranks: Mapping[str, Tensor], split: str = "test") -> dict[str, Any]:
+        """Ranks broken down by category of relation (counted over the train facts) and by relation.
+
+        Args:
+            ranks: what ``evaluate(model, split, return_ranks=True)["ranks"]`` holds.
+            split: the split they belong to.
+
+        Returns:
+            Plain values, see :func:`graphkit.data.relation_metrics`.
+
+        Raises:
+            UserError: when the ranks are not those of the split.
+
+        Example:
+            >>> task = KnowledgeGraphTask.from_names("toy", [("b", "r", "a")], [], [("a", "r", "b")])
+            >>> task.by_relation({"tail": torch.tensor([1]), "head": torch.tensor([2])})["relations"][0]["category"]
+            '1-1'
+        """
+        return relation_metrics(self.train, self.triples(split), ranks, self.relations)
 
     def _further_metrics(self, tail: Tensor, head: Tensor, negatives: tuple[Tensor, Tensor]) -> dict[str, float]:
         """Metrics of one kind of task, from the ranks [n] and the numbers of negatives [n] on both sides."""

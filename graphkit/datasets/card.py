@@ -63,6 +63,7 @@ class Card:
         aliases: other names.
         options: arguments of the reader.
         defects: known defects, in plain words.
+        archive: ``{url, folder}`` of a zip file that holds the files, and their folder in it; it is fetched on request only.
 
     Example:
         >>> from graphkit.datasets import card
@@ -83,6 +84,7 @@ class Card:
     aliases: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     defects: list[str] = field(default_factory=list)
+    archive: dict[str, str] | None = None
 
     @property
     def slug(self) -> str:
@@ -115,6 +117,9 @@ class Card:
             _check_keys(entry, CardFile, what)
             if (entry["bytes"] is None) != (entry["sha256"] is None) or (entry["bytes"] is None and entry.get("also")):
                 raise UserError(f"{what}: bytes and sha256 are either both known or both null, and then without also")
+        archive = content.get("archive")
+        if archive is not None and (not isinstance(archive, dict) or set(archive) != {"url", "folder"}):
+            raise UserError(f"the data card {path}: archive must be a mapping with the keys url and folder")
         content["files"] = [CardFile(**entry) for entry in content["files"]]
         return cls(**content)
 
@@ -126,7 +131,7 @@ def _check_keys(content: Any, target: type, what: str) -> None:
     for key in content:
         if key not in known:
             raise UserError(f"{what}: " + nearest(str(key), known, "key"))
-    optional = {"aliases", "options", "defects", "also", "wheel"}
+    optional = {"aliases", "options", "defects", "also", "wheel", "archive"}
     missing = [key for key in known if key not in content and key not in optional]
     if missing:
         raise UserError(f"{what} lacks {', '.join(missing)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from graphkit.data import LinkTask
+from graphkit.data import LinkTask, OGBKnowledgeGraphTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
@@ -17,7 +17,7 @@ from graphkit.errors import UserError, nearest
 
 __all__ = ["load", "task_kind"]
 
-_OPTIONS = ("progress", "root", "split", "split_seed", "task", "variant")
+_OPTIONS = ("progress", "root", "split", "split_seed", "task", "valid_triples", "variant")
 _TASKS_OF = {"graph": ("link",)}  # data that serve tasks of several kinds; others are of their one kind
 
 
@@ -30,6 +30,7 @@ def load(
     task: str | None = None,
     split: str | None = None,
     split_seed: int | None = None,
+    valid_triples: int | None = None,
     progress: bool = False,
     **options: Any,
 ) -> Any:
@@ -39,7 +40,8 @@ def load(
     them, in the cache, and at last on the network (never with ``GRAPHKIT_OFFLINE=1``). Wherever they come from, sizes
     and hashes are checked against the card. Nothing is written below a root; the processed form goes to the cache.
     Where a card knows no hash of a file, that of the first file seen is recorded in the cache and kept to.
-    Ids follow the sorted names, so the same facts give the same task wherever the files come from.
+    Ids follow the sorted names (OGB's data sets keep their own), so the same facts give the same task wherever the files
+    come from.
 
     Args:
         name: name or alias, see :func:`graphkit.datasets.cards`, or the path of a card of your own.
@@ -50,6 +52,8 @@ def load(
         task: for graphs, what they are to be used for: ``"link"``.
         split: for ``"link"``, percentages of train, valid and test edges; None: ``"85/5/10"``.
         split_seed: for ``"link"``, seed of the split and of the negatives of valid and test; None: 0.
+        valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation
+            split; None: all of it. The test split stays whole.
         progress: whether to show a bar while fetching.
         **options: none for the data sets so far, those of a graph of your own; an unknown one is refused.
 
@@ -77,6 +81,9 @@ def load(
     given = {option: value for option, value in given.items() if value is not None}
     if kind != "link" and given:
         raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(given)}")
+    if valid_triples is not None and kind != "ogb_knowledge_graph":
+        raise UserError(f"{entry.name} is validated on all of its validation split; leave out valid_triples")
+    chosen = {"variant": variant, "valid_triples": valid_triples, **given}
     found = obtain(entry, root, progress=progress)
     hashes = {file.path: digest for file, _, digest in found}
     paths = {file.path: place.path for file, place, _ in found if place.path is not None}
@@ -86,7 +93,7 @@ def load(
         "source": entry.source,
         "licence": entry.licence,
         "citation": entry.citation,
-        "options": {} if variant is None else {"variant": variant},
+        "options": {key: value for key, value in chosen.items() if value is not None},
         "files": {
             # "pinned": the card knows no hash, this is the one of the first use
             file.path: {"origin": place.origin, "sha256": digest, **({} if file.accepted else {"pinned": True})}
@@ -104,6 +111,9 @@ def load(
         result = read(entry, paths)
         write_processed(path, result)
     result.provenance = provenance
+    if isinstance(result, OGBKnowledgeGraphTask):
+        result.provenance["candidates"] = result.candidates
+        return result if valid_triples is None else result.sample_valid(valid_triples)
     return result
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, OGBKnowledgeGraphTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.locate import cache_folder
 from graphkit.errors import UserError
@@ -49,7 +49,12 @@ def read_processed(path: Path, name: str) -> KnowledgeGraphTask | None:
 
 
 def write_processed(path: Path, task: KnowledgeGraphTask) -> None:
-    """Keep a processed form, whole or not at all; a cache that cannot be written to is no error."""
+    """Keep a processed form, whole or not at all; a cache that cannot be written to is no error.
+
+    OGB's files are arrays already, and large; they have no second form.
+    """
+    if isinstance(task, OGBKnowledgeGraphTask):
+        return
     names = {"entities": task.entities, "relations": task.relations}
     arrays: dict[str, Any] = {split: task.triples(split).to(torch.int32).numpy() for split in _SPLITS}
     if isinstance(task, InductiveKnowledgeGraphTask):

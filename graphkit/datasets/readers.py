@@ -8,6 +8,7 @@ from typing import Any
 
 from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, read_triples
 from graphkit.datasets.card import Card
+from graphkit.datasets.ogb import read_ogb_knowledge_graph
 from graphkit.datasets.planetoid import CitationGraph, read_planetoid
 from graphkit.errors import UserError, nearest
 
@@ -48,8 +49,14 @@ def _inductive_triples(entry: Card, paths: dict[str, Path]) -> InductiveKnowledg
     return InductiveKnowledgeGraphTask.from_names(entry.name, train, valid, test_facts, test)
 
 
+def _ogb_knowledge_graph(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:
+    """OGB's folder, with the negatives of its evaluation; ids are OGB's."""
+    return read_ogb_knowledge_graph(entry.name, paths)
+
+
 READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "inductive_triples": _inductive_triples,
+    "ogb_knowledge_graph": _ogb_knowledge_graph,
     "planetoid": _planetoid,
     "triples": _triples,
 }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, OGBKnowledgeGraphTask
 from graphkit.datasets import Card, load_own_graph, pinned, task_kind
 from graphkit.datasets import card as find_card
 from graphkit.datasets import load as datasets_load
@@ -29,6 +29,7 @@ _TASKS = {  # by the kind of task
     "inductive_knowledge_graph": InductiveKnowledgeGraphTask,
     "knowledge_graph": KnowledgeGraphTask,
     "link": LinkTask,
+    "ogb_knowledge_graph": OGBKnowledgeGraphTask,
 }
 _AS_WRITTEN = re.compile(r"seeds|data\.file(\.\w+)?|data\.delimiter")  # text on the command line, never YAML
 _LOADER_OWNS = ("self", "split", "seed", "epoch", "start", "steps")

@@ -14,6 +14,7 @@ from graphkit.engine.explanations import read_explanations
 from graphkit.engine.plots import can_plot, rank_shares, ranks_plot, training_plot
 from graphkit.engine.reference import METRICS
 from graphkit.engine.report_blocks import Block, Code, Drawing, Headline, Paragraph, Section, Table
+from graphkit.engine.report_relations import relations_section
 from graphkit.engine.result_table import VERDICT_RULE, Row, data_name, planned_seeds, result_rows
 from graphkit.engine.run_record import RunRecord, read_epochs, read_predictions, read_ranks
 from graphkit.engine.table_formats import COLUMNS, cells, duration, judged, metric_name, number, numeric_columns
@@ -209,14 +210,16 @@ def _protocol(run: RunRecord) -> Section:
     }.get(str(ties))
     filtered = evaluation.get("filtered", protocol.get("filtered", True))
     candidates = "filtered: other known facts are left out" if filtered else "raw: other known facts are candidates too"
+    candidates = _part(run.environment, "data").get("candidates") or candidates
     negatives = loader.get("num_negatives")
     ranked, data = "auc" not in first["metrics"], _part(run.config, "data")
     what = "fact" if ranked else "edge"
     strict = f"never {'a fact' if ranked else 'an edge'} of the training split"
     strict = strict if loader.get("strict", True) else f"unchecked: may be {what}s"
-    select = metric_name(_selecting(run))
+    select, sampled = metric_name(_selecting(run)), data.get("valid_triples")
+    validated = f"a fixed sample of {sampled:,} validation triples" if sampled else "the validation split"
     entries: list[tuple[str, Any]] = [
-        ("Selection", f"epoch with the best {select} on the validation split; the test split is not looked at"),
+        ("Selection", f"epoch with the best {select} on {validated}; the test split is not looked at"),
         ("Ties", (f"{ties}: {meaning}" if meaning else ties) if ranked else None),
         ("Candidates", (candidates if run.config else "not recorded") if ranked else None),
         (
@@ -268,6 +271,7 @@ SECTIONS: list[Callable[[RunRecord], Section | None]] = [
     _result,
     _training,
     _ranks,
+    relations_section,
     _predictions,
     _explanations,
     _seeds,

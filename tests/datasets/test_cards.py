@@ -16,14 +16,15 @@ NAMES = [card.name for card in CARDS]
 
 def test_the_expected_data_sets_are_there():
     expected = {"umls", "kinship", "nations", "countries/s1", "countries/s2", "countries/s3", "codex-s", "codex-m"}
-    expected |= {"wn18", "wn18rr", "fb15k-237"}
+    expected |= {"wn18", "wn18rr", "fb15k-237", "ogbl-biokg", "ogbl-wikikg2"}
     expected |= {f"{family}/v{k}" for family in ("fb15k-237", "wn18rr", "nell-995") for k in (1, 2, 3, 4)}
     assert expected <= set(NAMES)
 
 
 @pytest.mark.parametrize("card", CARDS, ids=NAMES)
 def test_a_card_is_complete(card):
-    assert card.reader in READERS and card.task in ("knowledge_graph", "inductive_knowledge_graph")
+    assert card.reader in READERS
+    assert card.task in ("knowledge_graph", "inductive_knowledge_graph", "ogb_knowledge_graph")
     sizes = {"entities", "relations", "train", "valid", "test"}
     paths = ["train.txt", "valid.txt", "test.txt"]
     if card.task == "inductive_knowledge_graph":
@@ -33,9 +34,13 @@ def test_a_card_is_complete(card):
     assert set(card.statistics) == sizes
     assert card.folders and card.licence and card.citation and card.source and card.title and card.defects
     assert not any(folder.startswith("/") or ".." in folder for folder in card.folders)
+    if card.task == "ogb_knowledge_graph":  # one archive holds all files
+        paths = [file.path for file in card.files]
+        assert {path.split("/")[0] for path in paths} == {"split", "raw", "mapping"}
+        assert card.archive["url"].startswith("https://") and not any(".." in path for path in paths)
     assert [file.path for file in card.files] == paths
     for file in card.files:
-        assert file.url.startswith("https://")
+        assert card.archive or file.url.startswith("https://")
         for size, digest in file.accepted:
             assert size > 0 and re.fullmatch("[0-9a-f]{64}", digest)
 
