@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from graphkit.models.base import Model
+from graphkit.models.kge import ComplEx, DistMult, RotatE, TransE
 from graphkit.models.nbfnet import NBFNet
 
-__all__ = ["SIZES", "Model", "NBFNet", "registry"]
+__all__ = ["SIZES", "ComplEx", "DistMult", "Model", "NBFNet", "RotatE", "TransE", "registry"]
 
-_MODELS: tuple[type[Model], ...] = (NBFNet,)
+_MODELS: tuple[type[Model], ...] = (NBFNet, DistMult, ComplEx, RotatE, TransE)
 
 #: constructor arguments that come from a task, never from an experiment file
 SIZES = frozenset(name for model in _MODELS for name in model.sizes)
