@@ -17,6 +17,7 @@ from graphkit.engine.options import accepted
 from graphkit.engine.progress import Reporter
 from graphkit.engine.run_directory import RunDirectory, read_lines, told, writing
 from graphkit.engine.seeding import seeded
+from graphkit.engine.tensorboard import summary_writer
 from graphkit.engine.yaml_text import read_yaml
 from graphkit.errors import UserError, nearest
 from graphkit.models import registry
@@ -55,7 +56,10 @@ def run_experiment(
     new = _is_new(directory, config, resume)
     task = load(**config.data)
     _check_protocol(config, task)
-    _model(config, task, config.seeds[0])  # a mistake in the model's options shows before anything is written
+    # a mistake in the model's options, or a missing package, shows before anything is written
+    _model(config, task, config.seeds[0])
+    if config.train["tensorboard"]:
+        summary_writer()
     if new:
         with writing(directory.config) as file:
             file.write(config.dump().encode())
