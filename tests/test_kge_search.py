@@ -42,7 +42,7 @@ def test_a_trial_depends_on_its_number_alone_and_trials_differ():
         assert drawn == [kge_search.settings(model, "umls", trial) for trial in range(12)]
         assert len({json.dumps(one) for one in drawn}) == 12
         assert {one["model"]["objective"] for one in drawn} >= {"softmax", "logistic"}
-        assert all(2e-3 <= one["train"]["lr"] <= 5e-2 for one in drawn)
+        assert all(3e-3 <= one["train"]["lr"] <= 5e-2 for one in drawn)
 
 
 def test_a_search_goes_on_where_it_was_stopped(task, tmp_path):

@@ -65,7 +65,6 @@ def one_of(*values: Any) -> Callable[[random.Random], Any]:
 FACTORS = {
     "hidden_channels": one_of(64, 128, 256),
     "objective": one_of("softmax", "logistic"),
-    "regularizer": one_of("n3", "l2"),
     "regularizer_weight": between(1e-4, 1e-1),
 }
 MODELS: dict[str, dict[str, Callable[[random.Random], Any]]] = {
@@ -79,7 +78,7 @@ MODELS: dict[str, dict[str, Callable[[random.Random], Any]]] = {
         "regularizer_weight": between(1e-6, 1e-3),
     },
     "TransE": {
-        "hidden_channels": one_of(64, 128, 256),
+        "hidden_channels": one_of(32, 64, 128),
         "objective": one_of("softmax", "logistic", "margin"),
         "p_norm": one_of(1.0, 2.0),
         "scale": one_of(5.0, 10.0, 20.0),
@@ -87,7 +86,7 @@ MODELS: dict[str, dict[str, Callable[[random.Random], Any]]] = {
         "adversarial_temperature": one_of(0.5, 1.0, 2.0),
     },
 }
-TRAINING = {"lr": between(2e-3, 5e-2), "batch_size": one_of(128, 512, 2048)}
+TRAINING = {"lr": between(3e-3, 5e-2), "batch_size": one_of(256, 1024)}
 
 
 def settings(model: str, data: str, trial: int) -> dict[str, dict[str, Any]]:
