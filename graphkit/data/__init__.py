@@ -2,6 +2,7 @@
 
 from graphkit.data.evaluation import rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
+from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import Certificate, LeakError
 from graphkit.data.message_graph import MessageGraph
@@ -12,6 +13,7 @@ from graphkit.data.triples import read_triples
 __all__ = [
     "Certificate",
     "FactIndex",
+    "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
     "MessageGraph",

@@ -1,14 +1,17 @@
-"""Reading triples of names from text files."""
+"""Triples: reading names from text files, checking ids."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from graphkit.errors import UserError
 
-__all__ = ["read_triples"]
+__all__ = ["check_triples", "read_triples"]
 
 _COLUMNS = ("head", "relation", "tail")
 
@@ -104,3 +107,23 @@ def _malformed(
 ) -> str:
     found = "an empty name" if len(row) == 3 else f"{len(row)} {'name' if len(row) == 1 else 'names'}"
     return f"{path}, line {number}: found {found}, expected three: {_shape(columns, delimiter)}"
+
+
+def check_triples(triples: Any, num_entities: int, num_relations: int, what: str, task: str) -> None:
+    """Refuse triples that are not [n, 3] int64 (head, relation, tail) with ids in range.
+
+    Raises:
+        UserError: naming the first bad triple.
+
+    Example:
+        >>> check_triples(torch.tensor([[0, 0, 1]]), 2, 1, "train triple", "toy")
+    """
+    if not isinstance(triples, torch.Tensor) or triples.dtype != torch.int64 or triples.shape[1:] != (3,):
+        raise UserError(f"{what}s of {task} must be an int64 tensor [n, 3] (head, relation, tail)")
+    bad = ((triples < 0) | (triples >= torch.tensor([num_entities, num_relations, num_entities]))).any(1)
+    if bool(bad.any()):
+        row = int(bad.nonzero()[0])
+        raise UserError(
+            f"{what} {row} of {task} is {triples[row].tolist()}, but entities are numbered up to {num_entities - 1} "
+            f"and relations up to {num_relations - 1}"
+        )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graphkit.data import KnowledgeGraphTask, read_triples
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, read_triples
 from graphkit.datasets.card import Card
 from graphkit.errors import UserError, nearest
 
@@ -22,7 +22,30 @@ def _triples(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:
     return KnowledgeGraphTask.from_names(entry.name, splits["train"], splits["valid"], splits["test"])
 
 
-READERS: dict[str, Callable[[Card, dict[str, Path]], KnowledgeGraphTask]] = {"triples": _triples}
+_INDUCTIVE = ("train", "valid", "test_facts", "test")
+
+
+def _inductive_triples(entry: Card, paths: dict[str, Path]) -> InductiveKnowledgeGraphTask:
+    """GraIL's layout: ``KEY/train.txt`` and ``KEY/valid.txt``, and of the test graph ``KEY_ind/train.txt`` (its facts) and
+    ``KEY_ind/test.txt`` (its queries)."""
+    found = {}
+    for name, path in paths.items():
+        unseen = Path(name).parent.name.endswith("_ind")
+        found["test_facts" if unseen and Path(name).stem == "train" else Path(name).stem] = (unseen, path)
+    for split in _INDUCTIVE:
+        if split not in found or found[split][0] != split.startswith("test"):
+            raise UserError(
+                f"the card of {entry.name!r} names no file for {split}; expected KEY/train.txt, KEY/valid.txt, "
+                "KEY_ind/train.txt and KEY_ind/test.txt"
+            )
+    rows = [read_triples(found[split][1], **entry.options) for split in _INDUCTIVE]
+    return InductiveKnowledgeGraphTask.from_names(entry.name, *rows)
+
+
+READERS: dict[str, Callable[[Card, dict[str, Path]], KnowledgeGraphTask]] = {
+    "inductive_triples": _inductive_triples,
+    "triples": _triples,
+}
 
 
 def read(entry: Card, paths: dict[str, Path]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from graphkit.data import KnowledgeGraphTask
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask
 from graphkit.datasets import Card
 from graphkit.datasets import card as find_card
 from graphkit.datasets import load as datasets_load
@@ -25,7 +25,10 @@ __all__ = ["Config", "experiment_names", "load_config", "parse_seeds"]
 _RUN_OWNS = (
     "model", "task", "seed", "out", "resume", "reporter", "loader", "evaluation", "select", "labels",
 )  # fmt: skip
-_TASKS = {"knowledge_graph": KnowledgeGraphTask}  # by the kind of task in the card
+_TASKS = {  # by the kind of task in the card
+    "inductive_knowledge_graph": InductiveKnowledgeGraphTask,
+    "knowledge_graph": KnowledgeGraphTask,
+}
 _LOADER_OWNS = ("self", "split", "seed", "epoch", "start", "steps")
 
 

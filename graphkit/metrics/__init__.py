@@ -11,6 +11,7 @@ from graphkit.metrics.ranking import (
     ranks,
     reciprocal_rank,
 )
+from graphkit.metrics.sampled import sampled_hits
 
 __all__ = [
     "TIES",
@@ -22,4 +23,5 @@ __all__ = [
     "ranking_metrics",
     "ranks",
     "reciprocal_rank",
+    "sampled_hits",
 ]
