@@ -81,8 +81,8 @@ MODELS: dict[str, dict[str, Callable[[random.Random], Any]]] = {
         "hidden_channels": one_of(32, 64, 128),
         "objective": one_of("softmax", "logistic", "margin"),
         "p_norm": one_of(1.0, 2.0),
-        "scale": one_of(5.0, 10.0, 20.0),
-        "margin": one_of(1.0, 3.0, 6.0),
+        "scale": between(5.0, 100.0),
+        "margin": one_of(1.0, 3.0, 9.0),
         "adversarial_temperature": one_of(0.5, 1.0, 2.0),
     },
 }
