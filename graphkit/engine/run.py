@@ -18,6 +18,7 @@ from graphkit.engine.progress import Reporter
 from graphkit.engine.recorded import device_for, recorded_task
 from graphkit.engine.run_directory import RunDirectory, read_lines, told, writing
 from graphkit.engine.seeding import seeded
+from graphkit.engine.tensorboard import summary_writer
 from graphkit.engine.yaml_text import read_yaml
 from graphkit.errors import UserError, nearest
 from graphkit.models import registry
@@ -56,7 +57,10 @@ def run_experiment(
     unwritten = _is_unwritten(directory, config, resume)
     task = load(**config.data)
     _check_protocol(config, task)
-    _model(config, task, config.seeds[0])  # a mistake in the model's options shows before anything is written
+    # a mistake in the model's options, or a missing package, shows before anything is written
+    _model(config, task, config.seeds[0])
+    if config.train["tensorboard"]:
+        summary_writer()
     if unwritten:
         with writing(directory.config) as file:
             file.write(config.dump().encode())

@@ -306,15 +306,10 @@ class NBFNet(EntityPrediction, PathExplanation, Model):
                 batch.graph, pairs, edge_mask=self.easy_edge_mask(batch), batch_size=pairs.numel()
             )
             return torch.cat([scores[:count, None], scores[count:].view(count, -1)], 1)
-        triples = batch.triples
-        half, rows = len(triples) // 2, torch.arange(len(triples), device=triples.device)
-        head, relation, tail = triples.unbind(-1)
-        corrupts_tail = (rows < half).unsqueeze(1)
-        sources = torch.where(corrupts_tail, head, tail)[:, 0]
-        targets = torch.where(corrupts_tail, tail, head)
-        relations = torch.where(corrupts_tail, relation, relation + self.num_relations)[:, 0]
+        sources, relations, targets = batch.tail_form()
         hidden, query = self.node_states(batch.graph, sources, relations, edge_mask=self.easy_edge_mask(batch))
-        features = [state[rows.unsqueeze(1), targets] for state in hidden]
+        rows = torch.arange(len(targets), device=targets.device).unsqueeze(1)
+        features = [state[rows, targets] for state in hidden]
         return self.readout(features[0] if len(features) == 1 else torch.cat(features, -1), query)
 
     def easy_edge_mask(self, batch: QueryBatch | PairBatch) -> Tensor:
