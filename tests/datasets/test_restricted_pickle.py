@@ -135,7 +135,7 @@ def test_extension_codes_are_refused(read):
 
     copyreg.add_extension(__name__, "_ran", 77)
     try:
-        with pytest.raises(UserError, match="is no pickle of arrays|needs arrays and numbers only"):
+        with pytest.raises(UserError, match=r"is no pickle of arrays|needs arrays and numbers only"):
             read(b"\x80\x02\x82\x4d(tR.")
     finally:
         copyreg.remove_extension(__name__, "_ran", 77)
