@@ -5,7 +5,7 @@ import torch
 from link_samples import pairs, random_task
 
 from graphkit.data import score_pairs
-from graphkit.data.batch_size import in_batches
+from graphkit.data.query_batches import in_batches
 from graphkit.errors import UserError
 
 
@@ -48,26 +48,26 @@ def test_bad_scores_are_named(scores, asked, options, message):
 
 
 def test_batches_are_halved_when_memory_runs_out():
-    graph, tried, told = random_task().graph(), [], []
+    graph, tried, told, results = random_task().graph(), [], [], []
 
     def run(start, stop):
         tried.append((start, stop))
         if stop - start > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-        return torch.arange(start, stop)
+        results.append(torch.arange(start, stop))
 
-    result = in_batches(7, 5, run, graph, lambda done, total: told.append((done, total)))
-    assert torch.cat(result).tolist() == list(range(7))
+    in_batches(None, graph, 7, run, batch_size=5, progress=lambda done, total: told.append((done, total)))
+    assert torch.cat(results).tolist() == list(range(7))
     assert tried == [(0, 5), (0, 2), (2, 4), (4, 6), (6, 7)] and told == [(2, 7), (4, 7), (6, 7), (7, 7)]
 
     def full(start, stop):
         raise MemoryError("full")
 
     with pytest.raises(UserError, match="not even one query on a graph of 40 nodes and 126 edges fits in memory"):
-        in_batches(4, 4, full, graph)
+        in_batches(None, graph, 4, full, batch_size=4)
 
     def broken(start, stop):
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        in_batches(4, 4, broken, graph)
+        in_batches(None, graph, 4, broken, batch_size=4)
