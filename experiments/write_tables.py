@@ -32,7 +32,7 @@ from graphkit.files import atomic_write  # noqa: E402
 BEGIN = re.compile(r"^<!-- results:begin(?: +(?P<pattern>\S+))? -->[ \t]*$", re.MULTILINE)
 END = re.compile(r"^<!-- results:end -->[ \t]*$", re.MULTILINE)
 NOTICE = "<!-- written by experiments/write_tables.py; changes made by hand are lost -->"
-MAIN_METRICS = ("mrr", "hits@1", "hits@10")
+MAIN_METRICS = ("mrr", "hits@1", "hits@10", "hits@10(50)")
 NO_EXPERIMENTS = frozenset({"results", "bench"})
 
 
@@ -76,8 +76,8 @@ def experiments(root: Path) -> dict[str, tuple[dict[str, Any], list[dict[str, An
 def table(root: Path, pattern: str = "*") -> str:
     """The result table (test split) of the experiments whose name matches a pattern, in Markdown.
 
-    It holds the metrics that a published figure is given for, and MRR, Hits@1 and Hits@10; an experiment with none of
-    these shows all its metrics.
+    It holds the metrics that a published figure is given for, and MRR, Hits@1, Hits@10 and Hits@10(50); an experiment with
+    none of these shows all its metrics.
     """
     rows: list[Row] = []
     for name, (config, results) in experiments(root).items():

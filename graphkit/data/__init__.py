@@ -3,7 +3,7 @@
 from graphkit.data.batch_size import in_batches, queries_per_batch
 from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
-from graphkit.data.evaluation import rank_triples
+from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
@@ -33,6 +33,7 @@ __all__ = [
     "QueryBatch",
     "QueryLoader",
     "corrupt",
+    "count_negatives",
     "in_batches",
     "queries_per_batch",
     "rank_triples",

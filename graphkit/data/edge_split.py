@@ -70,7 +70,9 @@ def split_edges(edges: Tensor, split: str = "85/5/10", *, seed: int = 0) -> tupl
     valid, test = (total * share // 100 for share in shares)
     train = total - valid - test
     if train < 1:
-        raise UserError(f"the split {split!r} of {total} edges leaves no edge to train on; choose a larger share of train")
+        raise UserError(
+            f"the split {split!r} of {total} edges leaves no edge to train on; choose a larger share of train"
+        )
     order = permutation(total, seed=seed, epoch=0, stream=SPLIT)
     first, second, third = order.split([train, valid, test])
     return edges[:, first], edges[:, second], edges[:, third]

@@ -92,9 +92,11 @@ class InductiveKnowledgeGraphTask(KnowledgeGraphTask):
         entities, _ = sorted_names(seen)
         test_entities, _ = sorted_names(unseen)
         _, relations = sorted_names(seen + unseen)
-        ids = [triple_ids(rows, entities, relations) for rows in seen]
-        test_ids = [triple_ids(rows, test_entities, relations) for rows in unseen]
-        return cls(name, *ids, *test_ids, entities, test_entities, relations, provenance)
+        train_ids, valid_ids = (triple_ids(rows, entities, relations) for rows in seen)
+        fact_ids, test_ids = (triple_ids(rows, test_entities, relations) for rows in unseen)
+        return cls(
+            name, train_ids, valid_ids, fact_ids, test_ids, entities, test_entities, relations, provenance
+        )  # fmt: skip
 
     def statistics(self) -> dict[str, int]:
         """Sizes: entities, relations, train, valid, test_entities, test_facts, test.

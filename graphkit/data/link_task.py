@@ -337,11 +337,9 @@ class LinkTask:
         Raises:
             UserError: for an unknown name (the nearest one is suggested) or an id out of range.
         """
-        if self.nodes is not None:
-            return identify(name_or_id, self._node_ids, "node")
-        if isinstance(name_or_id, str):
+        if self.nodes is None and isinstance(name_or_id, str):
             raise UserError(f"the nodes of {self.name} have no names; give an id from 0 to {self.num_nodes - 1}")
-        return identify(name_or_id, {str(i): i for i in range(self.num_nodes)}, "node")
+        return identify(name_or_id, self._node_ids or {str(i): i for i in range(self.num_nodes)}, "node")
 
 
 def _check_edges(what: str, edges: Any, num_nodes: int, *, loops: bool = False) -> None:

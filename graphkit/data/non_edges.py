@@ -73,7 +73,9 @@ class NonEdges:
             UserError: when the pairs of so many nodes cannot be drawn exactly (2^53 pairs or more).
         """
         if num_nodes * (num_nodes - 1) // 2 >= 2**53:
-            raise UserError(f"{num_nodes} nodes have too many pairs to draw from exactly; at most 134,217,728 are possible")
+            raise UserError(
+                f"{num_nodes} nodes have too many pairs to draw from exactly; at most 134,217,728 are possible"
+            )
         proper = edges[:, edges[0] != edges[1]].cpu()
         return cls(num_nodes, torch.unique(pair_numbers(proper)))
 
@@ -113,7 +115,9 @@ class NonEdges:
             raise UserError(
                 f"every pair of the {self.num_nodes} nodes is an edge, so there is no negative; pass strict=False"
             )
-        return self.nth(uniform_below(torch.tensor([len(self)]), count, seed=seed, epoch=epoch, step=step, stream=NEGATIVES)[0])
+        return self.nth(
+            uniform_below(torch.tensor([len(self)]), count, seed=seed, epoch=epoch, step=step, stream=NEGATIVES)[0]
+        )
 
     def sample(self, count: int, *, seed: int, which: int) -> Tensor:
         """``count`` different non-edges [2, count], uniform: the negatives of an evaluation split.

@@ -36,9 +36,7 @@ def permutation(size: int, *, seed: int, epoch: int, stream: int = SHUFFLE) -> T
     return torch.from_numpy(np.argsort(words, kind="stable").astype(np.int64, copy=False))
 
 
-def uniform_below(
-    bound: Tensor, count: int, *, seed: int, epoch: int, step: int, stream: int = NEGATIVES
-) -> Tensor:
+def uniform_below(bound: Tensor, count: int, *, seed: int, epoch: int, step: int, stream: int = NEGATIVES) -> Tensor:
     """Whole numbers drawn uniformly from [0, bound), with replacement; they depend on (seed, epoch, step, stream) only.
 
     A draw is floor(u * bound) with u of 53 random bits, so a probability is off by less than bound / 2**53.

@@ -13,6 +13,7 @@ from graphkit.datasets.card import Card, CardFile
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.integrity import check_file
 from graphkit.datasets.locate import Place, download_folder, expected_path, locate
+from graphkit.datasets.pins import pinned
 from graphkit.errors import UserError
 
 __all__ = ["download", "fetch", "obtain"]
@@ -20,6 +21,8 @@ __all__ = ["download", "fetch", "obtain"]
 
 def download(entry: Card, file: CardFile, *, progress: bool = False) -> Path:
     """Fetch one file into the cache, under its name only once its hash is right.
+
+    A hash that the card does not know is recorded with the first fetch.
 
     Raises:
         UserError: with ``GRAPHKIT_OFFLINE`` set, for a file without an address, a failing connection, a full disk,
@@ -32,13 +35,16 @@ def download(entry: Card, file: CardFile, *, progress: bool = False) -> Path:
     if os.environ.get("GRAPHKIT_OFFLINE", "0") not in ("", "0"):
         raise UserError(f"{missing} and GRAPHKIT_OFFLINE is set; unset it to fetch {file.url}, {by_hand}")
     folder = download_folder(entry)
+    first = pinned(entry, file) if file.sha256 is None else None
+    digest = first[1] if first else file.sha256
     try:
         # pooch writes to a temporary file, compares the hash and only then gives the file its name.
-        path = _quiet_retrieve(file, folder, progress)
+        path = _quiet_retrieve(file, digest, folder, progress)
     except requests.exceptions.RequestException as error:
         raise UserError(f"{missing} and fetching {file.url} failed ({_reason(error)}); try again, {by_hand}") from None
     except ValueError as error:
-        raise UserError(f"{file.url} is not what the card of {entry.name!r} expects ({error}); {by_hand}") from None
+        what = "the data set {!r} had at its first use" if first else "the card of {!r} expects"
+        raise UserError(f"{file.url} is not what {what.format(entry.name)} ({error}); {by_hand}") from None
     except OSError as error:
         raise UserError(f"{file.path} of {entry.name!r} cannot be written to {folder} ({error.strerror})") from None
     check_file(entry, file, path)
@@ -53,14 +59,18 @@ def _reason(error: requests.exceptions.RequestException) -> str:
     return "no connection to the server"
 
 
-def _quiet_retrieve(file: CardFile, folder: Path, progress: bool) -> Path:
+def _quiet_retrieve(file: CardFile, digest: str | None, folder: Path, progress: bool) -> Path:
     logger = pooch.get_logger()
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
         return Path(
             pooch.retrieve(
-                file.url, known_hash=f"sha256:{file.sha256}", fname=file.path, path=folder, progressbar=progress
+                file.url,
+                known_hash=digest and f"sha256:{digest}",
+                fname=file.path,
+                path=folder,
+                progressbar=progress,
             )
         )
     finally:

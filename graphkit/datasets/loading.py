@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from graphkit.data import KnowledgeGraphTask, LinkTask
+from graphkit.data import LinkTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
@@ -38,6 +38,7 @@ def load(
     Files are looked for under ``root``; without one under ``GRAPHKIT_DATA``, in an installed distribution that carries
     them, in the cache, and at last on the network (never with ``GRAPHKIT_OFFLINE=1``). Wherever they come from, sizes
     and hashes are checked against the card. Nothing is written below a root; the processed form goes to the cache.
+    Where a card knows no hash of a file, that of the first file seen is recorded in the cache and kept to.
     Ids follow the sorted names, so the same facts give the same task wherever the files come from.
 
     Args:
@@ -53,7 +54,8 @@ def load(
         **options: none for the data sets so far, those of a graph of your own; an unknown one is refused.
 
     Raises:
-        UserError: for an unknown data set or option, a task that the data do not serve, and for files that are missing, altered or out of reach.
+        UserError: for an unknown data set or option, a task that the data do not serve, and for files that are missing,
+            altered or out of reach.
 
     Example:
         >>> load("umls").statistics()  # doctest: +SKIP
@@ -70,7 +72,8 @@ def load(
     entry = card(name, variant=variant)
     for option in options:
         raise UserError(f"{entry.name}: " + nearest(option, _OPTIONS, "option"))
-    kind, given = task_kind(entry, task), {"split": split, "split_seed": split_seed}
+    kind = task_kind(entry, task)
+    given: dict[str, Any] = {"split": split, "split_seed": split_seed}
     given = {option: value for option, value in given.items() if value is not None}
     if kind != "link" and given:
         raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(given)}")
@@ -84,7 +87,11 @@ def load(
         "licence": entry.licence,
         "citation": entry.citation,
         "options": {} if variant is None else {"variant": variant},
-        "files": {file.path: {"origin": place.origin, "sha256": digest} for file, place, digest in found},
+        "files": {
+            # "pinned": the card knows no hash, this is the one of the first use
+            file.path: {"origin": place.origin, "sha256": digest, **({} if file.accepted else {"pinned": True})}
+            for file, place, digest in found
+        },
     }
     if kind == "link":
         graph: CitationGraph = read(entry, paths)

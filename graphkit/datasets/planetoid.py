@@ -97,6 +97,6 @@ def _test_index(path: Path) -> np.ndarray:
 def _edges(graph: Any, num_nodes: int) -> Tensor:
     pairs = [(int(u), int(v)) for u, neighbours in graph.items() for v in neighbours]
     edge_index = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t()
-    if edge_index.numel() and not (0 <= int(edge_index.min()) and int(edge_index.max()) < num_nodes):
+    if edge_index.numel() and not (int(edge_index.min()) >= 0 and int(edge_index.max()) < num_nodes):
         raise ValueError(f"a citation leads to a document outside of 0 .. {num_nodes - 1}")
     return undirected_edges(edge_index)

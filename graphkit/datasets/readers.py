@@ -23,6 +23,11 @@ def _triples(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:
     return KnowledgeGraphTask.from_names(entry.name, splits["train"], splits["valid"], splits["test"])
 
 
+def _planetoid(entry: Card, paths: dict[str, Path]) -> CitationGraph:
+    """``ind.NAME.allx`` and its siblings."""
+    return read_planetoid(paths)
+
+
 _INDUCTIVE = ("train", "valid", "test_facts", "test")
 
 
@@ -39,13 +44,8 @@ def _inductive_triples(entry: Card, paths: dict[str, Path]) -> InductiveKnowledg
                 f"the card of {entry.name!r} names no file for {split}; expected KEY/train.txt, KEY/valid.txt, "
                 "KEY_ind/train.txt and KEY_ind/test.txt"
             )
-    rows = [read_triples(found[split][1], **entry.options) for split in _INDUCTIVE]
-    return InductiveKnowledgeGraphTask.from_names(entry.name, *rows)
-
-
-def _planetoid(entry: Card, paths: dict[str, Path]) -> CitationGraph:
-    """``ind.NAME.allx`` and its siblings."""
-    return read_planetoid(paths)
+    train, valid, test_facts, test = (read_triples(found[split][1], **entry.options) for split in _INDUCTIVE)
+    return InductiveKnowledgeGraphTask.from_names(entry.name, train, valid, test_facts, test)
 
 
 READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {

@@ -81,8 +81,8 @@ def _reader(content: bytes) -> pickle.Unpickler:
         def __setstate__(self, state: tuple[Any, ...]) -> None:
             _, shape, dtype, fortran, raw = state
             content = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
-            order = "F" if fortran else "C"
-            self.value = np.frombuffer(content, dtype.value).reshape(tuple(map(int, shape)), order=order)
+            flat, sizes = np.frombuffer(content, dtype.value), [int(size) for size in shape]
+            self.value = flat.reshape(sizes[::-1]).T if fortran else flat.reshape(sizes)
 
     class Matrix(_Value):
         def __setstate__(self, state: dict[str, Any]) -> None:
@@ -100,6 +100,9 @@ def _reader(content: bytes) -> pickle.Unpickler:
     def latin(text: str, encoding: str) -> bytes:
         return text.encode("latin1")
 
+    def nothing() -> bytes:
+        return b""
+
     known: dict[tuple[str, str], Any] = {
         ("numpy", "ndarray"): Array,
         ("numpy", "dtype"): Dtype,
@@ -111,6 +114,7 @@ def _reader(content: bytes) -> pickle.Unpickler:
     known |= {(room, "csr_matrix"): Matrix for room in ("scipy.sparse.csr", "scipy.sparse._csr")}
     known |= {(room, "_reconstructor"): instance for room in ("copy_reg", "copyreg")}
     known |= {(room, name): None for room in ("__builtin__", "builtins") for name in ("list", "object")}
+    known |= {(room, "bytes"): nothing for room in ("__builtin__", "builtins")}
 
     class Reader(pickle.Unpickler):
         def find_class(self, module: str, name: str) -> Any:
@@ -136,8 +140,8 @@ def _plain(thing: Any) -> Any:
         if not isinstance(thing.value, dict):
             return _checked(thing.value)
         state = {str(key): _plain(value) for key, value in thing.value.items()}
-        shape = state.get("_shape", state.get("shape"))
-        matrix = csr_matrix((state["data"], state["indices"], state["indptr"]), shape=tuple(map(int, shape)), copy=True)
+        shape = tuple(int(size) for size in state["_shape"])
+        matrix = csr_matrix((state["data"], state["indices"], state["indptr"]), shape=shape, copy=True)
         matrix.check_format(full_check=True)
         return matrix
     return _checked(thing)

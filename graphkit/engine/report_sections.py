@@ -37,6 +37,8 @@ def sections(run: RunRecord) -> list[Section]:
 def headline(run: RunRecord) -> Headline:
     """The selecting metric on the test split, and the paper's figure beside it.
 
+    Where the paper has no figure for this metric but for others, the first of those stands instead.
+
     Example:
         >>> headline(read_run("runs/nbfnet/umls")).metric      # doctest: +SKIP
         'MRR'
@@ -45,6 +47,8 @@ def headline(run: RunRecord) -> Headline:
     if not rows:
         return Headline(run.name)
     row = next((row for row in rows if row.metric == _selecting(run)), rows[0])
+    if row.paper is None:
+        row = next((other for other in rows if other.paper is not None), row)
     figure = number(row.ours, row.decimals) + (f" ± {number(row.std, row.decimals)}" if row.std is not None else "")
     count = f"n = {row.n}" if row.n >= row.planned else f"n = {row.n} of {row.planned}"
     paper = f", paper {number(row.paper, row.paper_decimals)}" if row.paper is not None else ""
@@ -192,16 +196,23 @@ def _protocol(run: RunRecord) -> Section:
         "mean": "tied candidates share the mean of their ranks",
     }.get(str(ties))
     filtered = evaluation.get("filtered", protocol.get("filtered", True))
-    strict = "never a fact of the training split" if loader.get("strict", True) else "unchecked: may be facts"
     candidates = "filtered: other known facts are left out" if filtered else "raw: other known facts are candidates too"
     negatives = loader.get("num_negatives")
+    ranked, data = "auc" not in first["metrics"], _part(run.config, "data")
+    what = "fact" if ranked else "edge"
+    strict = f"never {'a fact' if ranked else 'an edge'} of the training split"
+    strict = strict if loader.get("strict", True) else f"unchecked: may be {what}s"
     select = metric_name(_selecting(run))
     entries: list[tuple[str, Any]] = [
         ("Selection", f"epoch with the best {select} on the validation split; the test split is not looked at"),
-        ("Ties", f"{ties}: {meaning}" if meaning else ties),
-        ("Candidates", candidates if run.config else "not recorded"),
+        ("Ties", (f"{ties}: {meaning}" if meaning else ties) if ranked else None),
+        ("Candidates", (candidates if run.config else "not recorded") if ranked else None),
+        (
+            "Split",
+            f"{data['split']} of the edges at random, seed {data.get('split_seed', 0)}" if "split" in data else None,
+        ),
         ("Seeds", f"{_spans(run.seeds)} (n = {len(run.seeds)})"),
-        ("Negatives", f"{negatives} per fact, {strict}" if negatives is not None else None),
+        ("Negatives", f"{negatives} per {what}, {strict}" if negatives is not None else None),
         ("Data", data_name(run.config, run.results)),
         ("Budget", run.config.get("budget")),
     ]

@@ -58,7 +58,7 @@ def average_precision(positive: Any, negative: Any) -> float:
 
 def _labelled(positive: Any, negative: Any) -> tuple[np.ndarray, np.ndarray]:
     """Labels, and scores replaced by their places in the sorted list of values, which infinities do not trouble."""
-    sides = [torch.as_tensor(side).detach().cpu().double().reshape(-1) for side in (positive, negative)]
+    sides = [torch.as_tensor(side, dtype=torch.float64).detach().cpu().reshape(-1) for side in (positive, negative)]
     for name, side in zip(("positive", "negative"), sides, strict=True):
         if side.numel() == 0:
             raise UserError(f"there is no {name} score; AUC and AP need at least one of each kind")

@@ -86,7 +86,9 @@ class NBFNet(Model):
         if adversarial_temperature < 0:
             raise UserError(f"adversarial_temperature is {adversarial_temperature}, expected 0 (equal weights) or more")
         if symmetric and num_relations != 1:
-            raise UserError(f"symmetric=True serves graphs without relations, so num_relations is 1, not {num_relations}")
+            raise UserError(
+                f"symmetric=True serves graphs without relations, so num_relations is 1, not {num_relations}"
+            )
         self.num_relations, self.num_layers, self.symmetric = num_relations, num_layers, symmetric
         edge_types = 1 if symmetric else 2 * num_relations
         self.concat_hidden, self.remove_one_hop = concat_hidden, remove_one_hop
@@ -183,6 +185,8 @@ class NBFNet(Model):
         Returns:
             ``[B, N]`` logits.
         """
+        if self.symmetric:
+            raise UserError("a model with symmetric=True scores pairs by both of their directions; use score_pairs")
         hidden, query = self.node_states(graph, heads, relations)
         return self.readout(hidden[0] if len(hidden) == 1 else torch.cat(hidden, -1), query)
 
@@ -202,7 +206,7 @@ class NBFNet(Model):
         Args:
             graph: message graph without self-loops, see :meth:`MessageGraph.from_edges`.
             pairs: int64 ``[2, P]``.
-            edge_mask: bool ``[E]``, False takes an edge out.
+            edge_mask: bool ``[E]``, False takes an edge out; both directions of an edge go together.
             batch_size: nodes whose passes are computed at once; None: by free memory, at most 256.
             progress: called with (passes done, passes in all).
 
@@ -210,7 +214,11 @@ class NBFNet(Model):
             ``[P]`` logits.
         """
         if not self.symmetric:
-            raise UserError("pairs without a relation are scored by a model with symmetric=True; use score_queries here")
+            raise UserError(
+                "pairs without a relation are scored by a model with symmetric=True; use score_queries here"
+            )
+        if pairs.shape[1] == 0:
+            return self.query.weight.new_zeros(0)
         graph = graph.with_self_loops
         if edge_mask is not None:
             edge_mask = F.pad(edge_mask, (0, graph.num_nodes), value=True)
@@ -251,7 +259,7 @@ class NBFNet(Model):
             # on a dense graph the pairs depend on nearly everything, and whole passes need no bookkeeping
             local = 2 * flow.size() < len(heads) * graph.num_nodes * self.num_layers
         if local:
-            found = flow.states(list(self.layers), self.query.weight[0])
+            found = flow.states(self.layers, self.query.weight[0])
             return torch.cat(found, -1) if self.concat_hidden else found[-1]
         hidden, _ = self.node_states(graph, heads, torch.zeros_like(heads), edge_mask=edge_mask)
         return torch.cat([state[row, target] for state in hidden], -1)

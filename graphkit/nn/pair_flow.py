@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from graphkit.nn.bellman_ford import BellmanFordConv
-from graphkit.ops import CSRGraph, DegreeClasses, classes_of_degrees, relational_pna, relational_spmm
+from graphkit.ops import CSRGraph, DegreeClasses, classes_of_degrees, relational_spmm
 
 __all__ = ["PairFlow"]
 
@@ -129,7 +130,9 @@ class PairFlow:
         at_source = node == self._sources[which]
         boundary = torch.where(at_source, _QUERY, _ZERO)
         unchanged = kind.new_full((len(keys),), -1)
-        everything = torch.stack([torch.cat([boundary, start]), torch.cat([torch.arange(len(keys), device=device), to])])
+        everything = torch.stack(
+            [torch.cat([boundary, start]), torch.cat([torch.arange(len(keys), device=device), to])]
+        )
         rows = max(_FIXED + nodes + len(before), len(keys))
         return _Layer(
             CSRGraph(everything, num_nodes=rows),
@@ -139,11 +142,11 @@ class PairFlow:
             _row_of(self._row, self._target, keys, nodes),
         )
 
-    def states(self, layers: Sequence[BellmanFordConv], query: Tensor) -> list[Tensor]:
+    def states(self, layers: Iterable[Any], query: Tensor) -> list[Tensor]:
         """States of the pairs' targets after each layer, a list of ``[J, d]``.
 
         Args:
-            layers: T layers with ``dependent=False``.
+            layers: T :class:`BellmanFordConv` with ``dependent=False``.
             query: ``[d]``, the boundary value at the source.
         """
         nodes, width = self.graph.num_nodes, query.shape[0]
@@ -159,7 +162,14 @@ class PairFlow:
             before = torch.cat([zero, query.unsqueeze(0), background[0], local])
             local = _step(layer, flow, before)
             background = layer(
-                background, zero, nowhere, zero, self.graph, self.edge_type, edge_mask=self.edge_mask, classes=everywhere
+                background,
+                zero,
+                nowhere,
+                zero,
+                self.graph,
+                self.edge_type,
+                edge_mask=self.edge_mask,
+                classes=everywhere,
             )
             found.append(torch.cat([zero, query.unsqueeze(0), background[0], local])[flow.answer])
         return found

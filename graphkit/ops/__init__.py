@@ -9,6 +9,6 @@ from graphkit.ops.relational import relational_pna, relational_spmm
 load_native()
 
 __all__ = [
-    "OPS", "CSRGraph", "DegreeClasses", "backend_of", "classes_of_degrees", "degree_classes", "force_backend", "pna_update", "relational_pna",
-    "relational_spmm",
+    "OPS", "CSRGraph", "DegreeClasses", "backend_of", "classes_of_degrees", "degree_classes", "force_backend", "pna_update",
+    "relational_pna", "relational_spmm",
 ]  # fmt: skip
