@@ -26,6 +26,10 @@ class InductiveKnowledgeGraphTask(KnowledgeGraphTask):
     validation, the test facts in test; answers that other queries of the split ask for stay candidates. This is the
     protocol of the literature since GraIL (Teru et al., ICML 2020).
 
+    :meth:`evaluate` gives one metric more than a transductive task, ``hits@10(50)``: Hits@10 among 50 negatives in
+    expectation, see :func:`graphkit.metrics.sampled_hits`. The epoch is selected by ``mrr`` on validation, which is on the
+    training graph, unless another metric is asked for.
+
     Args:
         name: name of the data set.
         train: [n, 3] int64 facts (head, relation, tail) of the training graph.
