@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["UserError", "nearest"]
+__all__ = ["SaidByFirst", "UserError", "nearest"]
 
 
 class UserError(ValueError):
@@ -18,6 +18,10 @@ class UserError(ValueError):
         Traceback (most recent call last):
         graphkit.errors.UserError: lr is -1, expected a number above 0
     """
+
+
+class SaidByFirst(UserError):
+    """A mistake that the first of several processes has met; the command line lets that one say it."""
 
 
 def nearest(name: str, known: Iterable[str], what: str) -> str:

@@ -7,6 +7,7 @@ from graphkit.data.leaks import Certificate, LeakError
 from graphkit.data.message_graph import MessageGraph
 from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
+from graphkit.data.sharding import Processes, shard
 from graphkit.data.triples import read_triples
 
 __all__ = [
@@ -15,10 +16,12 @@ __all__ = [
     "KnowledgeGraphTask",
     "LeakError",
     "MessageGraph",
+    "Processes",
     "QueryBatch",
     "QueryLoader",
     "corrupt",
     "rank_triples",
     "read_triples",
+    "shard",
     "triple_keys",
 ]

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit.data.batch_size import is_out_of_memory, queries_per_batch
+from graphkit.data.batch_size import BLOCK, is_out_of_memory, queries_per_batch
 from graphkit.data.fact_index import FactIndex
 from graphkit.data.message_graph import MessageGraph
+from graphkit.data.sharding import Processes, shard
 from graphkit.errors import UserError
 from graphkit.metrics import check_ties, rank_from_counts
 
@@ -56,6 +57,7 @@ def rank_triples(
     ties: str = "pessimistic",
     batch_size: int | None = None,
     progress: Progress | None = None,
+    processes: Processes | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Ranks of the tail and of the head of every triple among all entities.
 
@@ -71,6 +73,8 @@ def rank_triples(
         ties: tie rule of :mod:`graphkit.metrics`.
         batch_size: queries at once; None: by free memory, at most 256. Halved whenever memory runs out.
         progress: called with (queries done, queries in all).
+        processes: processes that divide the queries; each of them has to call, gets all ranks back, and reports the
+            progress of its own share.
 
     Returns:
         (tail ranks [n], head ranks [n]) on the CPU; int64, for mean ties float64.
@@ -96,13 +100,15 @@ def rank_triples(
     graph = graph.to(_device(model, graph))
     targets = _Targets.of(triples.cpu(), graph.num_relations)
     index = None if index is None else index.to(graph.device)
-    size = queries_per_batch(model, graph) if batch_size is None else batch_size
+    local_size = 1 if processes is None else processes.local_size
+    size = queries_per_batch(model, graph, local_size) if batch_size is None else batch_size
     total = targets.head.numel()
-    sorted_ranks = torch.empty(targets.entity.numel(), dtype=torch.float64 if ties == "mean" else torch.int64)
+    first, last = (0, total) if processes is None else _share(total, processes)
+    sorted_ranks = torch.zeros(targets.entity.numel(), dtype=torch.float64 if ties == "mean" else torch.int64)
     with _evaluation_mode(model):
-        done = 0
-        while done < total:
-            stop = min(done + size, total)
+        done = first
+        while done < last:
+            stop = min(done + size, last)
             begin, end = int(targets.ptr[done]), int(targets.ptr[stop])
             try:
                 sorted_ranks[begin:end] = _rank_batch(model, graph, targets, index, ties, done, stop)
@@ -118,11 +124,20 @@ def rank_triples(
                 continue
             done = stop
             if progress is not None:
-                progress(done, total)
+                progress(done - first, last - first)
+    if processes is not None:
+        sorted_ranks = processes.gather(sorted_ranks)
     ranks = torch.empty_like(sorted_ranks)
     ranks[targets.place] = sorted_ranks
     n = triples.size(0)
     return ranks[:n], ranks[n:]
+
+
+def _share(total: int, processes: Processes) -> tuple[int, int]:
+    """The queries of a process, in whole blocks where there are enough for an even division."""
+    block = BLOCK if total >= 4 * BLOCK * processes.size else 1
+    start, stop = shard(-(-total // block), processes.rank, processes.size)
+    return start * block, min(stop * block, total)
 
 
 def _halved(size: int, graph: MessageGraph, failed: str) -> int:

@@ -14,6 +14,7 @@ from graphkit.data.leaks import SPLITS, Certificate, check_leaks
 from graphkit.data.message_graph import MessageGraph
 from graphkit.data.names import identify, numbered
 from graphkit.data.query_loader import QueryLoader
+from graphkit.data.sharding import Processes
 from graphkit.errors import UserError, nearest
 from graphkit.metrics import ranking_metrics, reciprocal_rank
 
@@ -232,6 +233,7 @@ class KnowledgeGraphTask:
         batch_size: int | None = None,
         return_ranks: bool = False,
         progress: Callable[[int, int], object] | None = None,
+        processes: Processes | None = None,
     ) -> dict[str, Any]:
         """Rank the tail and the head of every triple of a split among all entities.
 
@@ -246,6 +248,7 @@ class KnowledgeGraphTask:
             batch_size: queries at once; None: by free memory, at most 256.
             return_ranks: whether to add ``"ranks": {"tail": [n], "head": [n]}``.
             progress: called with (queries done, queries in all).
+            processes: processes that divide the queries, set by the engine.
 
         Returns:
             ``mr``, ``mrr``, ``hits@1``, ``hits@3``, ``hits@10``, ``count`` (ranks: two a triple), ``tail_mrr``,
@@ -273,6 +276,7 @@ class KnowledgeGraphTask:
             ties=ties,
             batch_size=batch_size,
             progress=progress,
+            processes=processes,
         )
         result: dict[str, Any] = dict(ranking_metrics(torch.cat([tail, head])))
         result["tail_mrr"], result["head_mrr"] = reciprocal_rank(tail), reciprocal_rank(head)

@@ -24,6 +24,7 @@ def record_run(
     state: TrainingState,
     test: dict[str, Any],
     labels: dict[str, Any] | None,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Write the ranks and the two result lines of a finished training; returns the fields of its Run."""
     ranks = test.pop("ranks", None)
@@ -44,6 +45,7 @@ def record_run(
             "seconds": round(state.seconds, 3),
             "steps": state.steps,
             "device": device_name(device),
+            "processes": processes,
             "threads": torch.get_num_threads(),
             "commit": git_commit(),
             "versions": versions(),

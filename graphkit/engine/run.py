@@ -10,6 +10,7 @@ from typing import Any
 from graphkit.datasets import load
 from graphkit.engine.checkpoint import differences
 from graphkit.engine.config import Config, load_config
+from graphkit.engine.distributed import joined
 from graphkit.engine.environment import environment
 from graphkit.engine.evaluate import evaluate, evaluation_options, known_seed, load_model, trained_seeds
 from graphkit.engine.fit import Run, fit
@@ -51,15 +52,11 @@ def run_experiment(
         >>> runs[0].test["mrr"]  # doctest: +SKIP
         0.94
     """
+    processes = joined()
     directory = RunDirectory(default_out(config) if out is None else out)
-    new = _is_new(directory, config, resume)
-    task = load(**config.data)
-    _check_protocol(config, task)
-    _model(config, task, config.seeds[0])  # a mistake in the model's options shows before anything is written
-    if new:
-        with writing(directory.config) as file:
-            file.write(config.dump().encode())
-    directory.write_environment(environment(task, config.train["deterministic"]))
+    new = processes.on_first(lambda: _is_new(directory, config, resume))
+    task = processes.in_turn(lambda: _task(config))
+    processes.on_first(lambda: _begin(directory, config, task, new))
     runs = [
         fit(
             _model(config, task, seed), task, seed=seed, out=directory.path, resume=resume, loader=config.loader,
@@ -68,10 +65,11 @@ def run_experiment(
         )
         for seed in config.seeds
     ]  # fmt: skip
-    from graphkit.engine.report import write_report
+    if processes.first:
+        from graphkit.engine.report import write_report
 
-    with told(directory.path):
-        write_report(directory.path)
+        with told(directory.path):
+            write_report(directory.path)
     return runs
 
 
@@ -101,8 +99,6 @@ def evaluate_run(
         >>> next(evaluate_run("runs/nbfnet/umls"))["metrics"]["mrr"]  # doctest: +SKIP
         0.94
     """
-    import torch
-
     directory = RunDirectory(run_dir)
     if split not in ("train", "valid", "test"):
         raise UserError(nearest(split, ("train", "valid", "test"), "split"))
@@ -112,13 +108,29 @@ def evaluate_run(
             f"{directory.path} has no config.yaml, so its data are unknown; use graphkit.evaluate in Python"
         )
     config = load_config(directory.config)
-    task = load(**config.data)
-    place = device or config.train["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
+    processes = joined()
+    task = processes.in_turn(lambda: load(**config.data))
+    place = processes.device(device or config.train["device"])
     recorded = {(line["seed"], line["split"]): line["metrics"] for line in read_lines(directory.results)}
     for one in seeds:
         model = load_model(directory.path, one).to(place)
-        metrics = evaluate(model, task, split, **_evaluation(config, task))
+        sharing = evaluation_options(task, processes=processes)
+        metrics = processes.tell(evaluate(model, task, split, **_evaluation(config, task), **sharing))
         yield {"seed": one, "split": split, "metrics": metrics, "recorded": recorded.get((one, split))}
+
+
+def _task(config: Config) -> Any:
+    task = load(**config.data)
+    _check_protocol(config, task)
+    _model(config, task, config.seeds[0])  # a mistake in the model's options shows before anything is written
+    return task
+
+
+def _begin(directory: RunDirectory, config: Config, task: Any, new: bool) -> None:
+    if new:
+        with writing(directory.config) as file:
+            file.write(config.dump().encode())
+    directory.write_environment(environment(task, config.train["deterministic"]))
 
 
 def _model(config: Config, task: Any, seed: int) -> Any:

@@ -153,9 +153,9 @@ class NBFNet(Model):
     def forward(self, batch: QueryBatch) -> Tensor:
         """Logits ``[B, 1 + n]`` of a batch's triples, messages flowing on the graph without the batch's own edges."""
         triples = batch.triples
-        half, rows = len(triples) // 2, torch.arange(len(triples), device=triples.device)
+        rows = torch.arange(len(triples), device=triples.device)
         head, relation, tail = triples.unbind(-1)
-        corrupts_tail = (rows < half).unsqueeze(1)
+        corrupts_tail = batch.corrupts_tail.unsqueeze(1)
         sources = torch.where(corrupts_tail, head, tail)[:, 0]
         targets = torch.where(corrupts_tail, tail, head)
         relations = torch.where(corrupts_tail, relation, relation + self.num_relations)[:, 0]
@@ -166,10 +166,10 @@ class NBFNet(Model):
     def easy_edge_mask(self, batch: QueryBatch) -> Tensor:
         """False for the edges that would give the batch's answers away, bool ``[E]``.
 
-        All triples of the batch count, the negative ones too (spec of the published training).
+        All triples of the joint batch count, the negative ones too (spec of the published training).
         """
         graph = batch.graph
-        head, relation, tail = batch.triples.flatten(0, 1).unbind(-1)
+        head, relation, tail = batch.joint_triples.flatten(0, 1).unbind(-1)
         source, target = torch.cat([head, tail]), torch.cat([tail, head])
         pair, edge = graph.csr.edges_between(source, target)
         if not self.remove_one_hop:
