@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["DataWarning", "UserError", "nearest"]
+__all__ = ["DataWarning", "SaidByFirst", "UserError", "nearest"]
 
 
 class UserError(ValueError):
@@ -27,6 +27,10 @@ class DataWarning(UserWarning):
         >>> issubclass(DataWarning, UserWarning)
         True
     """
+
+
+class SaidByFirst(UserError):
+    """A mistake that the first of several processes has met; the command line lets that one say it."""
 
 
 def nearest(name: str, known: Iterable[str], what: str) -> str:

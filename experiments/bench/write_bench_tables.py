@@ -85,11 +85,25 @@ def steps(rows: list[Row]) -> str:
     )  # fmt: skip
 
 
+def distributed(rows: list[Row]) -> str:
+    heads = ["graph", "layers x channels", "queries", "alone s", "processes", "together s", "faster", "same ranks"]
+
+    def cells(r: Row) -> list[str]:
+        alone, together = (time["median"] for time in r["times"].values())
+        return [
+            r["graph"], f"{r['layers']} x {r['channels']}", f"{r['queries']:,}", f"{alone:.2f}", str(r["processes"]),
+            f"{together:.2f}", f"{r['ratio']:.2f}x", "yes" if r["same_ranks"] else "no",
+        ]  # fmt: skip
+
+    return table(heads, [cells(r) for r in rows])
+
+
 SECTIONS = {
     "relational": ("Operators against gather, `index_add` and `scatter_reduce`", relational),
     "nbfnet_step": ("One training step of six layers", steps),
     "nbfnet_steps": ("Training steps on the full graphs", steps),
     "relational_sweep": ("Growth of the cost", sweep),
+    "distributed": ("Evaluation by several processes", distributed),
 }
 
 
@@ -102,10 +116,11 @@ def text() -> str:
             continue
         found = json.loads(file.read_text())
         machine = found["machine"]
-        where = f"{machine['processor']}, {machine['threads']} threads, torch {machine['torch']}, {machine['date']}"
-        parts.append(
-            f"### {title}\n\n{where}; medians of the rounds, all implementations in turn in one process.\n\n{render(found['rows'])}"
-        )
+        threads, how = f"{machine['threads']} threads", "all implementations in turn in one process"
+        if name == "distributed":
+            threads, how = "one thread a process", "one process and several in turn"
+        where = f"{machine['processor']}, {threads}, torch {machine['torch']}, {machine['date']}"
+        parts.append(f"### {title}\n\n{where}; medians of the rounds, {how}.\n\n{render(found['rows'])}")
     return "\n\n".join(parts)
 
 

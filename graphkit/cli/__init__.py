@@ -13,7 +13,7 @@ from typing import Any
 
 from graphkit._version import __version__
 from graphkit.cli.parser import CommandParser, command_of
-from graphkit.errors import DataWarning, UserError
+from graphkit.errors import DataWarning, SaidByFirst, UserError
 
 __all__ = ["main"]
 
@@ -22,7 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.
 
     0: success; 1: a fault of graphkit's own; 2: bad input, with one message on standard error; 130: control-C.
-    ``--debug``, anywhere on the line, shows the traceback as well.
+    ``--debug``, anywhere on the line, shows the traceback as well. Of torchrun's processes, the first one speaks for
+    all; another says what happened to itself alone.
 
     Example:
         >>> main(["--version"])  # doctest: +ELLIPSIS
@@ -38,11 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse, after printing the help
         return stop.code if isinstance(stop.code, int) else 0
     except UserError as error:
-        return _fail(str(error), 2, debug)
+        return 2 if _said_by_first(error) else _fail(str(error), 2, debug)
     except KeyboardInterrupt:
         again = words if "--resume" in words or words[:1] != ["run"] else [*words, "--resume"]
-        hint = f"; go on with: graphkit {shlex.join(again)}" if words[:1] == ["run"] else ""
-        return _fail(f"interrupted{hint}", 130, debug)
+        hint = f"; go on with: {'torchrun ... -m graphkit.cli' if _joined() else 'graphkit'} {shlex.join(again)}"
+        return 130 if _rank() else _fail(f"interrupted{hint if words[:1] == ['run'] else ''}", 130, debug)
     except BrokenPipeError:  # the reader of our output has gone, as in `graphkit data list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -81,5 +82,20 @@ def _warnings_in_a_line() -> Iterator[None]:
 def _fail(message: str, status: int, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    sys.stderr.write(f"graphkit: {message}\n")
+    sys.stderr.write(f"graphkit{f' (process {_rank()})' if _rank() else ''}: {message}\n")
     return status
+
+
+def _rank() -> int:
+    """Number of this process among those of torchrun, from 0."""
+    return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
+
+
+def _joined() -> bool:
+    """Whether this process has met others of torchrun's."""
+    return "torch.distributed" in sys.modules and sys.modules["torch.distributed"].is_initialized()
+
+
+def _said_by_first(error: UserError) -> bool:
+    """Before the processes have met they do the same, a mistake on the command line is everybody's."""
+    return bool(_rank()) and (isinstance(error, SaidByFirst) or not _joined())

@@ -17,6 +17,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--device", metavar="DEVICE", help="cpu or cuda")
     arguments = parser.parse(words)
 
+    from graphkit.engine.distributed import joined
     from graphkit.engine.run import evaluate_run
 
     rows: list[list[object]] = []
@@ -25,6 +26,8 @@ def main(words: list[str]) -> int:
         names = names or list(found["metrics"])
         cells = [f"{found['metrics'][name]:.4f}" if name != "count" else int(found["metrics"][name]) for name in names]
         rows.append([found["seed"], *cells, _compared(found["metrics"], found["recorded"])])
+    if not joined().first:
+        return 0
     print_table(["seed>", *(f"{name}>" for name in names), "beside the record"], rows)
     console().print(f"{arguments.run_dir}, {arguments.split} split; nothing was written")
     return 0

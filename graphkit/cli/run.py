@@ -51,14 +51,18 @@ def main(words: list[str]) -> int:
             overrides += [f"--{key}", value]
 
     from graphkit.engine.config import load_config
+    from graphkit.engine.distributed import joined
     from graphkit.engine.run import default_out, run_experiment
 
-    config = load_config(arguments.config, overrides)
+    processes = joined()
+    config = processes.in_turn(lambda: load_config(arguments.config, overrides))
     if arguments.print_config:
-        sys.stdout.write(config.dump())
+        sys.stdout.write(config.dump() if processes.first else "")
         return 0
     out = arguments.out or default_out(config)
     run_experiment(config, out, arguments.resume, reporter=_reporter)
+    if not processes.first:
+        return 0
 
     from graphkit.engine.result_table import result_rows
     from graphkit.engine.run_record import read_run

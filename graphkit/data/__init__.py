@@ -18,6 +18,7 @@ from graphkit.data.pairs import PairBatch
 from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
 from graphkit.data.relation_categories import relation_cardinalities, relation_categories, relation_metrics
+from graphkit.data.sharding import Processes, shard
 from graphkit.data.top_entities import top_entities
 from graphkit.data.triples import read_triples
 
@@ -34,6 +35,7 @@ __all__ = [
     "OGBKnowledgeGraphTask",
     "PairBatch",
     "PairLoader",
+    "Processes",
     "QueryBatch",
     "QueryLoader",
     "corrupt",
@@ -45,6 +47,7 @@ __all__ = [
     "relation_categories",
     "relation_metrics",
     "score_pairs",
+    "shard",
     "split_edges",
     "split_shares",
     "top_entities",

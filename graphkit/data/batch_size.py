@@ -9,9 +9,13 @@ import torch
 
 from graphkit.data.message_graph import MessageGraph
 
-__all__ = ["available_memory", "is_out_of_memory", "queries_per_batch"]
+__all__ = ["BLOCK", "available_memory", "is_out_of_memory", "queries_per_batch"]
 
 _MOST = 256
+# Matrix products take rows in blocks. Where batches and shares begin at multiples of this number, a query has the same
+# place in its block however many queries are scored at once, and its scores the same last bits (as far as the product
+# of this machine goes; a remainder of very few queries is another matter).
+BLOCK = 32
 # Half of what is free is left to the rest of the program and to what the estimate forgets.
 _SHARE = 0.5
 _UNKNOWN_MEMORY = 2**30
@@ -34,10 +38,11 @@ def available_memory(device: torch.device) -> int:
         return _UNKNOWN_MEMORY
 
 
-def queries_per_batch(model: Any, graph: MessageGraph) -> int:
-    """Queries to score at once: what fits in half of the free memory, at least 1 and at most 256.
+def queries_per_batch(model: Any, graph: MessageGraph, local_size: int = 1) -> int:
+    """Queries to score at once: what fits in half of the free memory, at least 1, at most 256; above 32 in whole 32s.
 
-    ``model.query_bytes(graph)``, where the model has it, says how many bytes one query takes.
+    ``model.query_bytes(graph)``, where the model has it, says how many bytes one query takes. ``local_size`` processes
+    of this machine divide the CPU's memory; a GPU belongs to one.
 
     Example:
         >>> queries_per_batch(object(), MessageGraph.from_triples(torch.tensor([[0, 0, 1]]), 2, 1))
@@ -47,7 +52,9 @@ def queries_per_batch(model: Any, graph: MessageGraph) -> int:
     need = 16 * graph.num_nodes
     if hasattr(model, "query_bytes"):
         need += int(model.query_bytes(graph))
-    return max(1, min(_MOST, int(available_memory(graph.device) * _SHARE) // max(need, 1)))
+    free = available_memory(graph.device) // (1 if graph.device.type == "cuda" else local_size)
+    count = max(1, min(_MOST, int(free * _SHARE) // max(need, 1)))
+    return count if count < BLOCK else count - count % BLOCK
 
 
 def is_out_of_memory(error: BaseException) -> bool:

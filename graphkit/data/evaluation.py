@@ -11,7 +11,8 @@ from torch import Tensor
 
 from graphkit.data.fact_index import FactIndex
 from graphkit.data.message_graph import MessageGraph
-from graphkit.data.query_batches import device_of, evaluation_mode, in_batches, scores_of
+from graphkit.data.query_batches import device_of, evaluation_mode, in_batches, scores_of, share_of
+from graphkit.data.sharding import Processes
 from graphkit.errors import UserError
 from graphkit.metrics import check_ties, rank_from_counts
 
@@ -54,6 +55,7 @@ def rank_triples(
     ties: str = "pessimistic",
     batch_size: int | None = None,
     progress: Progress | None = None,
+    processes: Processes | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Ranks of the tail and of the head of every triple among all entities.
 
@@ -69,6 +71,8 @@ def rank_triples(
         ties: tie rule of :mod:`graphkit.metrics`.
         batch_size: queries at once; None: by free memory, at most 256. Halved whenever memory runs out.
         progress: called with (queries done, queries in all).
+        processes: processes that divide the queries; each of them has to call, gets all ranks back, and reports the
+            progress of its own share.
 
     Returns:
         (tail ranks [n], head ranks [n]) on the CPU; int64, for mean ties float64.
@@ -92,14 +96,21 @@ def rank_triples(
     graph = graph.to(device_of(model, graph))
     targets = _Targets.of(triples.cpu(), graph.num_relations)
     index = None if index is None else index.to(graph.device)
-    sorted_ranks = torch.empty(targets.entity.numel(), dtype=torch.float64 if ties == "mean" else torch.int64)
+    first, last = share_of(targets.head.numel(), processes)
+    sorted_ranks = torch.zeros(targets.entity.numel(), dtype=torch.float64 if ties == "mean" else torch.int64)
 
     def work(start: int, stop: int) -> None:
+        start, stop = first + start, first + stop
         begin, end = int(targets.ptr[start]), int(targets.ptr[stop])
         sorted_ranks[begin:end] = _rank_batch(model, graph, targets, index, ties, start, stop)
 
     with evaluation_mode(model):
-        in_batches(model, graph, targets.head.numel(), work, batch_size=batch_size, progress=progress)
+        in_batches(
+            model, graph, last - first, work, batch_size=batch_size, progress=progress,
+            local_size=1 if processes is None else processes.local_size,
+        )  # fmt: skip
+    if processes is not None:
+        sorted_ranks = processes.gather(sorted_ranks)
     ranks = torch.empty_like(sorted_ranks)
     ranks[targets.place] = sorted_ranks
     n = triples.size(0)

@@ -15,6 +15,7 @@ from graphkit.data.message_graph import MessageGraph
 from graphkit.data.names import identify, numbered, sorted_names, triple_ids
 from graphkit.data.query_loader import QueryLoader
 from graphkit.data.relation_categories import relation_metrics
+from graphkit.data.sharding import Processes
 from graphkit.data.triples import check_triples
 from graphkit.errors import UserError, nearest
 from graphkit.metrics import ranking_metrics, reciprocal_rank
@@ -240,6 +241,7 @@ class KnowledgeGraphTask:
         batch_size: int | None = None,
         return_ranks: bool = False,
         progress: Callable[[int, int], object] | None = None,
+        processes: Processes | None = None,
     ) -> dict[str, Any]:
         """Rank the tail and the head of every triple of a split among all entities.
 
@@ -254,6 +256,7 @@ class KnowledgeGraphTask:
             batch_size: queries at once; None: by free memory, at most 256.
             return_ranks: whether to add ``"ranks": {"tail": [n], "head": [n]}``.
             progress: called with (queries done, queries in all).
+            processes: processes that divide the queries, set by the engine.
 
         Returns:
             ``mr``, ``mrr``, ``hits@1``, ``hits@3``, ``hits@10``, ``count`` (ranks: two a triple), ``tail_mrr``,
@@ -275,8 +278,8 @@ class KnowledgeGraphTask:
             raise UserError(f"{self.name} has no {split} triples to evaluate")
         graph, index = self.graph(split), self.fact_index(split) if filtered else None
         tail, head = rank_triples(
-            model, graph, triples, index, ties=ties, batch_size=batch_size, progress=progress
-        )  # fmt: skip
+            model, graph, triples, index, ties=ties, batch_size=batch_size, progress=progress, processes=processes
+        )
         result: dict[str, Any] = dict(ranking_metrics(torch.cat([tail, head])))
         result["tail_mrr"], result["head_mrr"] = reciprocal_rank(tail), reciprocal_rank(head)
         result.update(self._further_metrics(tail, head, count_negatives(triples, index, graph.num_nodes)))

@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit.data.batch_size import is_out_of_memory, queries_per_batch
+from graphkit.data.batch_size import BLOCK, is_out_of_memory, queries_per_batch
 from graphkit.data.message_graph import MessageGraph
+from graphkit.data.sharding import Processes, shard
 from graphkit.errors import UserError
 
-__all__ = ["device_of", "evaluation_mode", "in_batches", "scores_of"]
+__all__ = ["device_of", "evaluation_mode", "in_batches", "scores_of", "share_of"]
 
 
 def in_batches(
@@ -25,6 +26,7 @@ def in_batches(
     *,
     batch_size: int | None = None,
     progress: Callable[[int, int], object] | None = None,
+    local_size: int = 1,
 ) -> None:
     """Call ``work(start, stop)`` for consecutive ranges of queries; whenever memory runs out, for half as many.
 
@@ -36,6 +38,7 @@ def in_batches(
             ran out of memory.
         batch_size: queries at once; None: by free memory, at most 256.
         progress: called with (queries done, queries in all).
+        local_size: processes that share this machine's memory.
 
     Raises:
         UserError: for a batch size below 1, or when a single query does not fit in memory.
@@ -48,7 +51,7 @@ def in_batches(
     """
     if batch_size is not None and (isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1):
         raise UserError(f"batch_size is {batch_size!r}, expected None or a whole number from 1 upwards")
-    size = queries_per_batch(model, graph) if batch_size is None else batch_size
+    size = queries_per_batch(model, graph, local_size) if batch_size is None else batch_size
     done = 0
     while done < total:
         stop = min(done + size, total)
@@ -67,6 +70,20 @@ def in_batches(
         done = stop
         if progress is not None:
             progress(done, total)
+
+
+def share_of(total: int, processes: Processes | None) -> tuple[int, int]:
+    """The queries [start, stop) of this process, in whole blocks where there are enough for an even division.
+
+    Example:
+        >>> share_of(5, None)
+        (0, 5)
+    """
+    if processes is None:
+        return 0, total
+    block = BLOCK if total >= 4 * BLOCK * processes.size else 1
+    start, stop = shard(-(-total // block), processes.rank, processes.size)
+    return start * block, min(stop * block, total)
 
 
 def _halved(size: int, graph: MessageGraph, failed: str) -> int:

@@ -11,11 +11,12 @@ import torch
 
 from graphkit.data.batch_size import is_out_of_memory
 from graphkit.engine.checkpoint import Keeper
+from graphkit.engine.distributed import OneProcess, ProcessLost, joined
 from graphkit.engine.evaluate import evaluate, evaluation_options
 from graphkit.engine.explanations import record_explanations
 from graphkit.engine.interrupt import Interrupted, InterruptGuard
 from graphkit.engine.options import check_options, check_ranges
-from graphkit.engine.progress import Reporter, default_reporter
+from graphkit.engine.progress import Reporter, SilentReporter, default_reporter
 from graphkit.engine.results import read_run, record_run
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.engine.seeding import deterministic_algorithms, seeded
@@ -81,6 +82,9 @@ def fit(
     With ``out``, a kill at any moment loses at most ``checkpoint_every`` seconds, and ``resume=True`` continues bit for
     bit on the CPU (same number of threads). Without ``out`` nothing is written.
 
+    In a script that torchrun started, every process calls this; they divide each batch and each evaluation and give
+    what one process gives, up to rounding. The first one writes and shows progress. Every process returns the Run.
+
     Args:
         model: has ``loss(batch) -> scalar``; with :class:`graphkit.models.Model`, the run can be loaded back.
         task: has ``loader``, ``evaluate`` and ``primary_metric``, such as ``graphkit.load("umls")``.
@@ -100,7 +104,7 @@ def fit(
         deterministic: ``torch.use_deterministic_algorithms`` during the training.
         amp: bfloat16 autocast in training; ``"auto"`` means on CUDA only. Evaluation is never autocast: rounding
             scores to 8 bits makes ties, and ties decide ranks.
-        device: where to train; None takes CUDA where present.
+        device: where to train; None takes CUDA where present, with several processes a GPU each.
         checkpoint_every: seconds between checkpoints within an epoch.
         max_steps: stop after so many optimizer steps in all, or None.
         tensorboard: whether to write losses and metrics for TensorBoard, beside the checkpoints of each seed.
@@ -109,7 +113,8 @@ def fit(
 
     Raises:
         UserError: for an option out of range or unknown to the task, a loss that is not finite (naming epoch and
-            step), a directory that already holds a training or cannot be written.
+            step), a directory that already holds a training or cannot be written, batches that several processes
+            cannot share.
         KeyboardInterrupt: after control-C; the checkpoint is written first.
 
     Example:
@@ -129,16 +134,18 @@ def fit(
     }  # fmt: skip
     check_ranges({**options, "checkpoint_every": checkpoint_every})
     _check_task_options(loader, evaluation, task)
-    directory = None if out is None else RunDirectory(out)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    processes = joined()
+    place = processes.device(device)
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda" if amp == "auto" else amp)
     model.to(place)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+    directory = RunDirectory(out) if out is not None and processes.first else None  # the first process alone writes
     keeper = Keeper(directory, seed, model, optimizer, options, checkpoint_every)
-    show = default_reporter() if reporter is None else reporter
-    show = with_tensorboard(show, directory, seed) if tensorboard else show
-    with keeper.locked(), seeded(seed), deterministic_algorithms(deterministic), InterruptGuard() as guard, show:
-        state = keeper.open(resume)
+    show = SilentReporter() if not processes.first else default_reporter() if reporter is None else reporter
+    show = with_tensorboard(show, directory, seed) if tensorboard and processes.first else show
+    alone = processes.around_first(keeper.locked())
+    with alone, seeded(seed), deterministic_algorithms(deterministic), InterruptGuard() as guard, show:
+        state = processes.start(keeper, resume)
         show.begin(model, place, seed, epochs, state)
         try:
             while not state.finished:
@@ -149,35 +156,36 @@ def fit(
                     if state.steps == max_steps:
                         break
                     with autocast:
-                        loss = model.loss(batch.to(place))  # type: ignore[operator]
+                        loss = processes.loss(model, batch.to(place), seed, state.steps)
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
+                    value = processes.reduce(model, loss)
                     if clip_norm is not None:
                         torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
-                    state.count(loss.item())
+                    state.count(value)
                     optimizer.step()
                     show.step(state, total)
                     keeper.step()
-                    guard.check()
+                    processes.check(guard)
                 last = state.epoch == epochs or state.steps == max_steps
                 valid = None
                 if last or state.epoch % evaluate_every == 0:
-                    watch = evaluation_options(task, progress=_watch(guard, show, "valid"))
-                    valid = evaluate(model, task, "valid", **evaluation, **watch)
+                    valid = processes.tell(_evaluated(model, task, "valid", evaluation, processes, guard, show))
                 improved = state.end_epoch(valid, select, patience, last)
                 show.epoch(state, select, improved)
                 keeper.end_epoch(improved)
         except Interrupted:
             keeper.save()
             show.message(f"interrupted in epoch {state.epoch}, step {state.step}{keeper.how_to_resume()}")
+            processes.settle()
             raise
-        keeper.load_best()
+        processes.load_best(keeper)
         model.eval()
-        run = None if directory is None else read_run(directory, seed)
+        run = processes.tell(None if directory is None else read_run(directory, seed))
         if run is None:
-            extra = evaluation_options(task, return_ranks=True, progress=_watch(guard, show, "test"))
-            test = evaluate(model, task, "test", **extra, **evaluation)
-            run = record_run(directory, model, task, place, options, state, test, labels)
+            test = _evaluated(model, task, "test", {"return_ranks": True, **evaluation}, processes, guard, show)
+            found = record_run(directory, model, task, place, options, state, test, labels, processes.size)
+            run = processes.tell(found)
         if directory is not None:
             try:
                 record_explanations(directory, seed, model, task)
@@ -186,20 +194,33 @@ def fit(
                     raise
                 show.message(f"no triple is explained: {error}")
         show.end(run, select)
-    return Run(model=model, out=None if directory is None else directory.path, seed=seed, history=state.history, **run)
+    return Run(model=model, out=None if out is None else Path(out), seed=seed, history=state.history, **run)
 
 
-def _watch(guard: InterruptGuard, show: Reporter, split: str) -> Any:
-    """A progress function for ``task.evaluate`` that also lets control-C through."""
+def _evaluated(
+    model: torch.nn.Module,
+    task: Any,
+    split: str,
+    options: dict[str, Any],
+    processes: OneProcess,
+    guard: InterruptGuard,
+    show: Reporter,
+) -> dict[str, Any]:
+    """Metrics of a split, from all processes together, with progress that also lets control-C through."""
 
     def progress(done: int, total: int) -> None:
         guard.check()
         show.evaluating(split, done, total)
 
-    return progress
+    options = evaluation_options(task, progress=progress, processes=processes, **options)
+    try:
+        return evaluate(model, task, split, **options)
+    except ProcessLost:
+        guard.check()  # control-C reaches all processes; one that waits for the ranks sees the others leave
+        raise
 
 
 def _check_task_options(loader: dict[str, Any], evaluation: dict[str, Any], task: Any) -> None:
     check_options(task.loader, loader, "loader option", without=("self", "split", "seed", "epoch", "start"))
-    owned = ("self", "model", "split", "return_ranks", "progress")
+    owned = ("self", "model", "split", "return_ranks", "progress", "processes")
     check_options(task.evaluate, evaluation, "evaluation option", without=owned)

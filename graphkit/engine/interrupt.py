@@ -25,7 +25,7 @@ class InterruptGuard:
     """
 
     def __init__(self) -> None:
-        self._requested = False
+        self.requested = False
         self._before: Any = None
 
     def __enter__(self) -> InterruptGuard:
@@ -41,10 +41,10 @@ class InterruptGuard:
 
     def check(self, *progress: object) -> None:
         """Raise :class:`Interrupted` if control-C was pressed; fit to be called as a progress function."""
-        if self._requested:
+        if self.requested:
             raise Interrupted
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._requested:
+        if self.requested:
             raise KeyboardInterrupt
-        self._requested = True
+        self.requested = True

@@ -240,12 +240,12 @@ def _mean(values: Sequence[float]) -> float | None:
 def _device(lines: Sequence[Mapping[str, Any]]) -> str:
     names = []
     for line in lines:
-        threads = line.get("threads")
-        plural = "" if threads == 1 else "s"
+        threads, processes = line.get("threads"), line.get("processes", 1)
         cpu = str(line.get("device", "")).startswith("cpu")
-        names.append(
-            f"{line['device']}, {threads} thread{plural}" if cpu and threads else str(line.get("device") or "")
-        )
+        name = str(line.get("device") or "")
+        if name and cpu and threads:
+            name += f", {threads} thread{'' if threads == 1 else 's'}"
+        names.append(f"{processes} processes: {name}" if name and processes != 1 else name)
     return "; ".join(dict.fromkeys(name for name in names if name))
 
 

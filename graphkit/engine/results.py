@@ -25,6 +25,7 @@ def record_run(
     state: TrainingState,
     test: dict[str, Any],
     labels: dict[str, Any] | None,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """Write ranks, their breakdown by relation and the result lines of a finished training; returns its Run's fields."""
     ranks = test.pop("ranks", None)
@@ -46,6 +47,7 @@ def record_run(
             "seconds": round(state.seconds, 3),
             "steps": state.steps,
             "device": device_name(device),
+            "processes": processes,
             "threads": torch.get_num_threads(),
             "commit": git_commit(),
             "versions": versions(),

@@ -10,12 +10,13 @@ from typing import Any
 from graphkit.datasets import load
 from graphkit.engine.checkpoint import differences
 from graphkit.engine.config import Config
+from graphkit.engine.distributed import joined
 from graphkit.engine.environment import environment
 from graphkit.engine.evaluate import evaluate, evaluation_options, known_seed, load_model, trained_seeds
 from graphkit.engine.fit import Run, fit
 from graphkit.engine.options import accepted
 from graphkit.engine.progress import Reporter
-from graphkit.engine.recorded import device_for, recorded_task
+from graphkit.engine.recorded import recorded_task
 from graphkit.engine.run_directory import RunDirectory, read_lines, told, writing
 from graphkit.engine.seeding import seeded
 from graphkit.engine.tensorboard import summary_writer
@@ -53,18 +54,11 @@ def run_experiment(
         >>> runs[0].test["mrr"]  # doctest: +SKIP
         0.94
     """
+    processes = joined()
     directory = RunDirectory(default_out(config) if out is None else out)
-    unwritten = _is_unwritten(directory, config, resume)
-    task = load(**config.data)
-    _check_protocol(config, task)
-    # a mistake in the model's options, or a missing package, shows before anything is written
-    _model(config, task, config.seeds[0])
-    if config.train["tensorboard"]:
-        summary_writer()
-    if unwritten:
-        with writing(directory.config) as file:
-            file.write(config.dump().encode())
-    directory.write_environment(environment(task, config.train["deterministic"]))
+    unwritten = processes.on_first(lambda: _is_unwritten(directory, config, resume))
+    task = processes.in_turn(lambda: _task(config))
+    processes.on_first(lambda: _begin(directory, config, task, unwritten))
     runs = [
         fit(
             _model(config, task, seed), task, seed=seed, out=directory.path, resume=resume, loader=config.loader,
@@ -73,10 +67,11 @@ def run_experiment(
         )
         for seed in config.seeds
     ]  # fmt: skip
-    from graphkit.engine.report import write_report
+    if processes.first:
+        from graphkit.engine.report import write_report
 
-    with told(directory.path):
-        write_report(directory.path)
+        with told(directory.path):
+            write_report(directory.path)
     return runs
 
 
@@ -110,13 +105,32 @@ def evaluate_run(
     if split not in ("train", "valid", "test"):
         raise UserError(nearest(split, ("train", "valid", "test"), "split"))
     seeds = trained_seeds(directory) if seed is None else [known_seed(directory, seed)]
-    config, task = recorded_task(directory)
-    place = device_for(config, device)
+    processes = joined()
+    config, task = processes.in_turn(lambda: recorded_task(directory))
+    place = processes.device(device or config.train["device"])
     recorded = {(line["seed"], line["split"]): line["metrics"] for line in read_lines(directory.results)}
     for one in seeds:
         model = load_model(directory.path, one).to(place)
-        metrics = evaluate(model, task, split, **_evaluation(config, task))
+        sharing = evaluation_options(task, processes=processes)
+        metrics = processes.tell(evaluate(model, task, split, **_evaluation(config, task), **sharing))
         yield {"seed": one, "split": split, "metrics": metrics, "recorded": recorded.get((one, split))}
+
+
+def _task(config: Config) -> Any:
+    task = load(**config.data)
+    _check_protocol(config, task)
+    # a mistake in the model's options, or a missing package, shows before anything is written
+    _model(config, task, config.seeds[0])
+    if config.train["tensorboard"]:
+        summary_writer()
+    return task
+
+
+def _begin(directory: RunDirectory, config: Config, task: Any, unwritten: bool) -> None:
+    if unwritten:
+        with writing(directory.config) as file:
+            file.write(config.dump().encode())
+    directory.write_environment(environment(task, config.train["deterministic"]))
 
 
 def _model(config: Config, task: Any, seed: int) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["deterministic_algorithms", "preserved_rng", "rng_state", "seeded", "set_rng_state"]
+__all__ = ["deterministic_algorithms", "preserved_rng", "rng_state", "seed_all", "seeded", "set_rng_state"]
 
 
 def rng_state() -> dict[str, Any]:
@@ -72,10 +72,15 @@ def seeded(seed: int) -> Iterator[None]:
         True
     """
     with preserved_rng():
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        seed_all(seed)
         yield
+
+
+def seed_all(seed: int) -> None:
+    """Seed torch, CUDA, numpy and Python, for good."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 @contextlib.contextmanager

@@ -315,14 +315,14 @@ class NBFNet(EntityPrediction, PathExplanation, Model):
     def easy_edge_mask(self, batch: QueryBatch | PairBatch) -> Tensor:
         """False for the edges that would give the batch's answers away, bool ``[E]``.
 
-        All triples of the batch count, the negative ones too (spec of the published training). An undirected edge
+        All triples of the joint batch count, the negative ones too (spec of the published training). An undirected edge
         goes in both directions whatever ``remove_one_hop`` says: one direction alone tells the answer.
         """
         graph = batch.graph
         if isinstance(batch, PairBatch):
             head, tail = batch.pairs
         else:
-            head, relation, tail = batch.triples.flatten(0, 1).unbind(-1)
+            head, relation, tail = batch.joint_triples.flatten(0, 1).unbind(-1)
         source, target = torch.cat([head, tail]), torch.cat([tail, head])
         pair, edge = graph.csr.edges_between(source, target)
         if not self.remove_one_hop and not isinstance(batch, PairBatch):
