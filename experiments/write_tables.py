@@ -32,7 +32,7 @@ from graphkit.files import atomic_write  # noqa: E402
 BEGIN = re.compile(r"^<!-- results:begin(?: +(?P<pattern>\S+))? -->[ \t]*$", re.MULTILINE)
 END = re.compile(r"^<!-- results:end -->[ \t]*$", re.MULTILINE)
 NOTICE = "<!-- written by experiments/write_tables.py; changes made by hand are lost -->"
-MAIN_METRICS = ("mrr", "hits@1", "hits@10")
+MAIN_METRICS = ("mrr", "hits@1", "hits@10", "hits@10(50)")
 NO_EXPERIMENTS = frozenset({"results", "bench"})
 
 
@@ -52,6 +52,9 @@ def experiments(root: Path) -> dict[str, tuple[dict[str, Any], list[dict[str, An
             raise UserError(f"{path}: an experiment needs a 'name', such as {path.parent.name}/{path.stem}")
         if name in configs:
             raise UserError(f"{path}: the name {name!r} is taken by another experiment; give it a name of its own")
+        data = config.get("data")
+        if isinstance(data, dict) and "file" in data:  # a graph of the user's own: the results stay with the user
+            continue
         configs[str(name)] = config
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in configs}
     taken: dict[tuple[str, int, str], Path] = {}
@@ -73,8 +76,8 @@ def experiments(root: Path) -> dict[str, tuple[dict[str, Any], list[dict[str, An
 def table(root: Path, pattern: str = "*") -> str:
     """The result table (test split) of the experiments whose name matches a pattern, in Markdown.
 
-    It holds the metrics that a published figure is given for, and MRR, Hits@1 and Hits@10; an experiment with none of
-    these shows all its metrics.
+    It holds the metrics that a published figure is given for, and MRR, Hits@1, Hits@10 and Hits@10(50); an experiment with
+    none of these shows all its metrics.
     """
     rows: list[Row] = []
     for name, (config, results) in experiments(root).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["UserError", "nearest"]
+__all__ = ["DataWarning", "UserError", "nearest"]
 
 
 class UserError(ValueError):
@@ -17,6 +17,15 @@ class UserError(ValueError):
         >>> raise UserError("lr is -1, expected a number above 0")
         Traceback (most recent call last):
         graphkit.errors.UserError: lr is -1, expected a number above 0
+    """
+
+
+class DataWarning(UserWarning):
+    """Something about the data that a person should know and that stops nothing; the command line prints it.
+
+    Example:
+        >>> issubclass(DataWarning, UserWarning)
+        True
     """
 
 

@@ -1,5 +1,9 @@
-// Which instruction set serves this machine; asked once.
+// Which instruction set serves this machine; asked once. GRAPHKIT_ISA=baseline or avx2 takes a smaller one, so that each
+// can be tested on a machine that has them all; it never takes a larger one than there is.
 #pragma once
+
+#include <cstdlib>
+#include <cstring>
 
 namespace graphkit {
 
@@ -8,8 +12,11 @@ enum class Isa { kBaseline, kAvx2, kAvx512 };
 inline Isa isa() {
   static const Isa chosen = [] {
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+    const char* wish = std::getenv("GRAPHKIT_ISA");
+    const bool baseline = wish && !std::strcmp(wish, "baseline"), avx2 = wish && !std::strcmp(wish, "avx2");
     __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+    if (baseline) return Isa::kBaseline;
+    if (!avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512vl"))
       return Isa::kAvx512;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::kAvx2;

@@ -8,7 +8,7 @@
 namespace graphkit {
 
 enum Message : int { kMul = 0, kAdd = 1, kRotate = 2, kMin = 3 };
-enum Reduce : int { kSum = 0, kMean = 1, kMaximum = 2, kMinimum = 3, kPna = 4 };
+enum Reduce : int { kSum = 0, kMean = 1, kMaximum = 2, kMinimum = 3, kPna = 4, kPnaValues = 5 };  // the last: inside the forward, PNA without positions
 enum Dtype : int { kFloat32 = 0, kFloat64 = 1, kBfloat16 = 2 };
 enum Boundary : int { kNone = 0, kDense = 1, kSparse = 2 };
 

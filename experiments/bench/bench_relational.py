@@ -134,8 +134,10 @@ def sweep(rounds: int) -> None:
         (1_000_000, 4, 32, "skewed"), (1_000_000, 4, 32, "one hub with half of the edges"),
         (1_000_000, 1, 32, "one hub with half of the edges"),
         (10_000_000, 4, 32, "uniform"),
+        # tables of 98 MiB to 1 GiB, which no cache holds
+        *((e, 1, 128, "five edges a node") for e in (1_000_000, 3_000_000, 10_000_000)),
     ]:  # fmt: skip
-        nodes = max(edges // 20, 100)
+        nodes = max(edges // (5 if shape == "five edges a node" else 20), 100)
         torch.manual_seed(0)
         edge_index = skewed(nodes, edges) if shape == "skewed" else torch.randint(nodes, (2, edges))
         if shape.startswith("one hub"):

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from graphkit.engine.environment import cpu_model, git_commit
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -43,11 +45,6 @@ def peak_of(call: Callable[[], object]) -> int:
     return max(top[0] - start, 0)
 
 
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
 def measure(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
     """Every call once for its memory, then `rounds` rounds of all calls in turn. Seconds: least, median, greatest."""
     memory = {name: peak_of(call) for name, call in calls.items()}
@@ -69,8 +66,8 @@ def write(name: str, rows: list[dict[str, object]]) -> None:
     """Rows to results/NAME.json with what they were measured on."""
     RESULTS.mkdir(exist_ok=True)
     head = {
-        "processor": processor(), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"),
+        "processor": cpu_model(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"), "commit": git_commit(),
     }  # fmt: skip
     text = json.dumps({"machine": head, "rows": rows}, indent=1)
     part = RESULTS / f".{name}.part"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from graphkit._version import __version__
 from graphkit.cli.parser import CommandParser, command_of
-from graphkit.errors import UserError
+from graphkit.errors import DataWarning, UserError
 
 __all__ = ["main"]
 
@@ -30,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
-        return _run(words)
+        with _warnings_in_a_line():
+            return _run(words)
     except SystemExit as stop:  # argparse, after printing the help
         return stop.code if isinstance(stop.code, int) else 0
     except UserError as error:
@@ -55,6 +59,23 @@ def _run(words: list[str]) -> int:
         CommandParser.overview().print_help()
         return 0
     return command_of(words[0])(words[1:])
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """What a person should know of the data is shown as a line, without the place in graphkit that says it."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+            if issubclass(category, DataWarning):
+                sys.stderr.write(f"graphkit: warning: {message}\n")
+            else:
+                others(message, category, *place, **options)
+
+        warnings.showwarning = show
+        warnings.simplefilter("always", DataWarning)
+        yield
 
 
 def _fail(message: str, status: int, debug: bool) -> int:

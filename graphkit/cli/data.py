@@ -52,15 +52,21 @@ def _info(name: str, root: str | None) -> int:
         ("name", entry.name),
         ("also called", ", ".join(entry.aliases)),
         ("task", entry.task.replace("_", " ")),
-        *((f"{key}", f"{value:,}") for key, value in entry.statistics.items()),
+        *((key.replace("_", " "), f"{value:,}") for key, value in entry.statistics.items()),
         ("licence", entry.licence),
         ("source", entry.source),
         ("citation", entry.citation),
         *(("known defect", defect) for defect in entry.defects),
     ]
     pairs(entry.title, [line for line in lines if line[1]])
+    unknown = "not known; recorded at first use"
+    within = f"in {entry.archive['url']}" if entry.archive else "none; place it by hand"
     print_table(
-        ("file", "bytes>", "sha256", "address"), [(f.path, f"{f.bytes:,}", f.sha256, f.url) for f in entry.files]
+        ("file", "bytes>", "sha256", "address"),
+        [
+            (f.path, "" if f.bytes is None else f"{f.bytes:,}", f.sha256 or unknown, f.url or within)
+            for f in entry.files
+        ],
     )
     return 0
 
@@ -74,7 +80,7 @@ def _fetch(name: str, root: str | None) -> int:
 
 
 def _verify(name: str, root: str | None) -> int:
-    from graphkit.datasets import verify
+    from graphkit.datasets import card, verify
 
     results = verify(name, root)
     print_table(
@@ -83,7 +89,9 @@ def _verify(name: str, root: str | None) -> int:
     bad = [file for file, ok, _ in results if not ok]
     if bad:
         raise UserError(f"{name}: {', '.join(bad)} missing or not as in the card; see the table for what to do")
-    console().print(f"{name}: all files are as in the card")
+    unknown = sum(not file.accepted for file in card(name).files)
+    besides = f", but for {unknown} of {len(results)} whose hash it does not know" if unknown else ""
+    console().print(f"{name}: all files are as in the card{besides}")
     return 0
 
 
@@ -96,5 +104,7 @@ def _where(name: str, root: str | None) -> int:
 
 def _sizes(statistics: dict[str, int]) -> str:
     return ", ".join(
-        f"{value:,} {key}" for key, value in statistics.items() if key in ("entities", "relations", "train")
+        f"{value:,} {key}"
+        for key, value in statistics.items()
+        if key in ("entities", "relations", "train", "nodes", "edges")
     )

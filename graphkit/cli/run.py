@@ -29,6 +29,7 @@ def main(words: list[str]) -> int:
     parser = CommandParser("run", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="?", metavar="CONFIG", help="name of an experiment, or path of a YAML file")
     parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<name of the experiment>)")
+    parser.add_argument("--data", metavar="FILE", help="graph of your own, as in graphkit run nbfnet/own --data x.tsv")
     parser.add_argument("--seeds", metavar="SEEDS", help="such as 0-9 or 0,3")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the directory")
     parser.add_argument(
@@ -41,7 +42,11 @@ def main(words: list[str]) -> int:
         return _list()
     if arguments.config is None:
         raise UserError("name an experiment, as in graphkit run nbfnet/umls (graphkit run --list shows them)")
-    for key, value in (("seeds", arguments.seeds), ("train.max_steps", arguments.max_steps)):
+    for key, value in (
+        ("data.file", arguments.data),
+        ("seeds", arguments.seeds),
+        ("train.max_steps", arguments.max_steps),
+    ):
         if value is not None:
             overrides += [f"--{key}", value]
 
@@ -96,7 +101,7 @@ def _list() -> int:
     for name in experiment_names():
         values = read_yaml(shipped("experiments") / f"{name}.yaml")
         data, model = values.get("data") or {}, values.get("model") or {}
-        rows.append((name, data.get("name"), model.get("name"), values.get("budget")))
+        rows.append((name, data.get("name") or "your own, --data FILE", model.get("name"), values.get("budget")))
     print_table(("experiment", "data", "model", "budget"), rows)
     return 0
 

@@ -1,26 +1,53 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
-from graphkit.data.evaluation import rank_triples
+from graphkit.data.candidate_ranking import rank_candidates
+from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
+from graphkit.data.edge_table import EdgeTable
+from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
+from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import Certificate, LeakError
+from graphkit.data.link_task import LinkTask
 from graphkit.data.message_graph import MessageGraph
+from graphkit.data.non_edges import NonEdges
+from graphkit.data.ogb_knowledge_graph import OGBKnowledgeGraphTask
+from graphkit.data.pair_loader import PairLoader
+from graphkit.data.pair_scores import score_pairs
+from graphkit.data.pairs import PairBatch
 from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
+from graphkit.data.relation_categories import relation_cardinalities, relation_categories, relation_metrics
 from graphkit.data.top_entities import top_entities
 from graphkit.data.triples import read_triples
 
 __all__ = [
     "Certificate",
+    "EdgeTable",
     "FactIndex",
+    "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
+    "LinkTask",
     "MessageGraph",
+    "NonEdges",
+    "OGBKnowledgeGraphTask",
+    "PairBatch",
+    "PairLoader",
     "QueryBatch",
     "QueryLoader",
     "corrupt",
+    "count_negatives",
+    "rank_candidates",
     "rank_triples",
     "read_triples",
+    "relation_cardinalities",
+    "relation_categories",
+    "relation_metrics",
+    "score_pairs",
+    "split_edges",
+    "split_shares",
     "top_entities",
     "triple_keys",
+    "undirected_edges",
 ]

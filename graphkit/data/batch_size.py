@@ -1,4 +1,4 @@
-"""How many queries fit in memory at once, and what to do when they do not."""
+"""How many queries fit in memory at once."""
 
 from __future__ import annotations
 

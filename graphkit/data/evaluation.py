@@ -15,7 +15,7 @@ from graphkit.data.query_batches import device_of, evaluation_mode, in_batches, 
 from graphkit.errors import UserError
 from graphkit.metrics import check_ties, rank_from_counts
 
-__all__ = ["rank_triples"]
+__all__ = ["count_negatives", "rank_triples"]
 
 Progress = Callable[[int, int], object]
 
@@ -104,6 +104,38 @@ def rank_triples(
     ranks[targets.place] = sorted_ranks
     n = triples.size(0)
     return ranks[:n], ranks[n:]
+
+
+def count_negatives(triples: Tensor, index: FactIndex | None, num_entities: int) -> tuple[Tensor, Tensor]:
+    """How many candidates the tail and the head of every triple are ranked against.
+
+    These are the entities that are no known answer of the query and not the target; a rank is at most one more.
+
+    Args:
+        triples: [n, 3] int64.
+        index: known facts whose entities are no candidates; None: no filter.
+        num_entities: N.
+
+    Returns:
+        (tail side [n], head side [n]) int64.
+
+    Example:
+        >>> facts = torch.tensor([[0, 0, 1], [0, 0, 2]])
+        >>> count_negatives(torch.tensor([[0, 0, 3]]), FactIndex.build(facts, 5, 1), 5)
+        (tensor([2]), tensor([4]))
+    """
+    head, relation, tail = triples.cpu().t()
+    if index is None:
+        others = torch.full_like(head, num_entities - 1)
+        return others, others.clone()
+    index = index.to("cpu")
+    # A target that is a known answer is set aside with the answers; any other one is taken off besides.
+    target = (~index.contains(head, relation, tail)).long()
+    inverse = relation + index.num_relations // 2
+    return (
+        num_entities - index.find(head, relation)[1] - target,
+        num_entities - index.find(tail, inverse)[1] - target,
+    )
 
 
 def _rank_batch(

@@ -151,3 +151,27 @@ class FactIndex:
         key = (row * (self.num_entities + 1)).unsqueeze(1) + n
         passed = torch.searchsorted(self.gap_key, key, right=True) - self.ptr[row].unsqueeze(1)
         return n + torch.where(found.unsqueeze(1), passed, 0)
+
+    def others_between(self, head: Tensor, relation: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """The entities in [low, high) that do not answer the query, as places for :meth:`nth_other`.
+
+        Args:
+            head: [Q] int64.
+            relation: [Q] int64 in [0, 2R).
+            low: [Q] int64, first entity.
+            high: [Q] int64, one past the last entity.
+
+        Returns:
+            (which non-answer of the query is the first of them [Q], how many there are [Q]), both int64.
+
+        Example:
+            >>> index = FactIndex.build(torch.tensor([[0, 0, 1], [0, 0, 3]]), num_entities=6, num_base_relations=1)
+            >>> zero = torch.tensor([0])
+            >>> index.others_between(zero, zero, torch.tensor([2]), torch.tensor([5]))
+            (tensor([1]), tensor([2]))
+        """
+        start, first, last = (
+            torch.searchsorted(self.key, triple_keys(head, relation, entity, self.num_entities, self.num_relations))
+            for entity in (torch.zeros_like(low), low, high)
+        )
+        return low - (first - start), (high - low) - (last - first)

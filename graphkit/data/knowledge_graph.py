@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphkit.data.evaluation import rank_triples
+from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex
 from graphkit.data.leaks import SPLITS, Certificate, check_leaks
 from graphkit.data.message_graph import MessageGraph
-from graphkit.data.names import identify, numbered
+from graphkit.data.names import identify, numbered, sorted_names, triple_ids
 from graphkit.data.query_loader import QueryLoader
+from graphkit.data.relation_categories import relation_metrics
+from graphkit.data.triples import check_triples
 from graphkit.errors import UserError, nearest
 from graphkit.metrics import ranking_metrics, reciprocal_rank
 
@@ -60,17 +62,8 @@ class KnowledgeGraphTask:
         self.provenance = dict(provenance or {})
         self._entity_ids = numbered(self.entities, "entity", name)
         self._relation_ids = numbered(self.relations, "relation", name)
-        bound = torch.tensor([self.num_entities, self.num_relations, self.num_entities])
         for split, triples in zip(SPLITS, (train, valid, test), strict=True):
-            if not isinstance(triples, Tensor) or triples.dtype != torch.int64 or triples.shape[1:] != (3,):
-                raise UserError(f"{split} triples of {name} must be an int64 tensor [n, 3] (head, relation, tail)")
-            bad = ((triples < 0) | (triples >= bound)).any(1)
-            if bool(bad.any()):
-                row = int(bad.nonzero()[0])
-                raise UserError(
-                    f"{split} triple {row} of {name} is {triples[row].tolist()}, but entities are numbered up to "
-                    f"{self.num_entities - 1} and relations up to {self.num_relations - 1}"
-                )
+            check_triples(triples, self.num_entities, self.num_relations, f"{split} triple", name)
         self.train, self.valid, self.test = train, valid, test
         self._graphs: dict[str, MessageGraph] = {}
         self._indices: dict[str, FactIndex] = {}
@@ -93,20 +86,9 @@ class KnowledgeGraphTask:
             >>> KnowledgeGraphTask.from_names("toy", [("b", "r", "a")], [], []).train.tolist()
             [[1, 0, 0]]
         """
-        columns = [tuple(zip(*rows, strict=True)) or ((), (), ()) for rows in (train, valid, test)]
-        entities = sorted({entity for heads, _, tails in columns for entity in (*heads, *tails)})
-        relations = sorted({relation for _, middle, _ in columns for relation in middle})
-        entity_id = {entity: i for i, entity in enumerate(entities)}
-        relation_id = {relation: i for i, relation in enumerate(relations)}
-        train_ids, valid_ids, test_ids = (
-            torch.tensor(
-                [[entity_id[x] for x in heads], [relation_id[x] for x in middle], [entity_id[x] for x in tails]],
-                dtype=torch.int64,
-            )
-            .t()
-            .contiguous()
-            for heads, middle, tails in columns
-        )
+        splits = [list(rows) for rows in (train, valid, test)]
+        entities, relations = sorted_names(splits)
+        train_ids, valid_ids, test_ids = (triple_ids(rows, entities, relations) for rows in splits)
         return cls(name, train_ids, valid_ids, test_ids, entities, relations, provenance)
 
     def __repr__(self) -> str:
@@ -142,6 +124,15 @@ class KnowledgeGraphTask:
         self.triples(split)
         return self.entities
 
+    def message_facts(self, split: str = "train") -> Tensor:
+        """The facts [n, 3] of a split's message graph: here the train facts, for every split.
+
+        Raises:
+            UserError: for an unknown split.
+        """
+        self.triples(split)
+        return self.train
+
     def triples(self, split: str) -> Tensor:
         """The triples [n, 3] of a split.
 
@@ -165,15 +156,19 @@ class KnowledgeGraphTask:
         return "train" if split == "train" else "all"
 
     def graph(self, split: str = "train") -> MessageGraph:
-        """The message graph of a split: here the train facts and their inverses, for every split.
+        """The message graph of a split: its :meth:`message_facts` and their inverses, built once.
 
         Raises:
             UserError: for an unknown split.
         """
-        self.triples(split)
-        if "train" not in self._graphs:
-            self._graphs["train"] = MessageGraph.from_triples(self.train, self.num_entities, self.num_relations)
-        return self._graphs["train"]
+        facts, key = self.message_facts(split), self._graph_of(split)
+        if key not in self._graphs:
+            self._graphs[key] = MessageGraph.from_triples(facts, len(self.entities_of(split)), self.num_relations)
+        return self._graphs[key]
+
+    def _graph_of(self, split: str) -> str:
+        """Splits of one value have one graph."""
+        return "train"
 
     def fact_index(self, split: str = "train") -> FactIndex:
         """Index of :meth:`facts`, built once.
@@ -183,8 +178,12 @@ class KnowledgeGraphTask:
         """
         key = self._facts_of(split)
         if key not in self._indices:
-            self._indices[key] = FactIndex.build(self.facts(split), self.num_entities, self.num_relations)
+            self._indices[key] = FactIndex.build(self.facts(split), len(self.entities_of(split)), self.num_relations)
         return self._indices[key]
+
+    def _avoided(self, split: str) -> FactIndex:
+        """What strict negatives of a split avoid."""
+        return self.fact_index(split)
 
     def loader(
         self,
@@ -221,8 +220,8 @@ class KnowledgeGraphTask:
         return QueryLoader(
             self.graph(split),
             self.triples(split),
-            self.fact_index(split) if strict else None,
-            self.num_entities,
+            self._avoided(split) if strict else None,
+            len(self.entities_of(split)),
             batch_size=batch_size,
             num_negatives=num_negatives,
             seed=seed,
@@ -274,20 +273,40 @@ class KnowledgeGraphTask:
         triples = self.triples(split)
         if triples.size(0) == 0:
             raise UserError(f"{self.name} has no {split} triples to evaluate")
+        graph, index = self.graph(split), self.fact_index(split) if filtered else None
         tail, head = rank_triples(
-            model,
-            self.graph(split),
-            triples,
-            self.fact_index(split) if filtered else None,
-            ties=ties,
-            batch_size=batch_size,
-            progress=progress,
-        )
+            model, graph, triples, index, ties=ties, batch_size=batch_size, progress=progress
+        )  # fmt: skip
         result: dict[str, Any] = dict(ranking_metrics(torch.cat([tail, head])))
         result["tail_mrr"], result["head_mrr"] = reciprocal_rank(tail), reciprocal_rank(head)
+        result.update(self._further_metrics(tail, head, count_negatives(triples, index, graph.num_nodes)))
         if return_ranks:
             result["ranks"] = {"tail": tail, "head": head}
         return result
+
+    def by_relation(self, ranks: Mapping[str, Tensor], split: str = "test") -> dict[str, Any]:
+        """Ranks broken down by category of relation (counted over the train facts) and by relation.
+
+        Args:
+            ranks: what ``evaluate(model, split, return_ranks=True)["ranks"]`` holds.
+            split: the split they belong to.
+
+        Returns:
+            Plain values, see :func:`graphkit.data.relation_metrics`.
+
+        Raises:
+            UserError: when the ranks are not those of the split.
+
+        Example:
+            >>> task = KnowledgeGraphTask.from_names("toy", [("b", "r", "a")], [], [("a", "r", "b")])
+            >>> task.by_relation({"tail": torch.tensor([1]), "head": torch.tensor([2])})["relations"][0]["category"]
+            '1-1'
+        """
+        return relation_metrics(self.train, self.triples(split), ranks, self.relations)
+
+    def _further_metrics(self, tail: Tensor, head: Tensor, negatives: tuple[Tensor, Tensor]) -> dict[str, float]:
+        """Metrics of one kind of task, from the ranks [n] and the numbers of negatives [n] on both sides."""
+        return {}
 
     def leak_check(self) -> Certificate:
         """A printable certificate that no split gives its answers away.

@@ -37,6 +37,7 @@ class Certificate:
         task: name of the task.
         checks: (what holds, how many cases were looked at, detail).
         notes: (what is worth knowing but no error, how many cases, detail).
+        warnings: (what makes figures doubtful but is no error, how many cases, detail).
 
     Example:
         >>> print(Certificate("toy", [("no triple in two splits", 3, "train, valid, test")]))
@@ -47,10 +48,11 @@ class Certificate:
     task: str
     checks: list[tuple[str, int, str]]
     notes: list[tuple[str, int, str]] = field(default_factory=list)
+    warnings: list[tuple[str, int, str]] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [f"leak check of {self.task}: passed"]
-        for mark, rows in (("ok  ", self.checks), ("note", self.notes)):
+        for mark, rows in (("ok  ", self.checks), ("WARN", self.warnings), ("note", self.notes)):
             for what, count, detail in rows:
                 lines.append(f"  {mark}  {what} ({count:,})" + (f": {detail}" if detail else ""))
         return "\n".join(lines)
@@ -68,21 +70,34 @@ def check_leaks(task: KnowledgeGraphTask) -> Certificate:
     negatives = _negatives_are_no_facts(task, notes)
     if negatives is not None:
         checks.append(negatives)
-    return Certificate(task.name, checks, notes)
+    return Certificate(task.name, checks, notes, _shared_entities(task))
 
 
 def _fail(task: KnowledgeGraphTask, what: str, count: int, example: str) -> LeakError:
     return LeakError(f"{task.name}: {what}: {count:,} cases, such as {example}; remove them before you train")
 
 
-def _named(task: KnowledgeGraphTask, triple: Tensor) -> str:
+def _named(task: KnowledgeGraphTask, triple: Tensor, split: str) -> str:
     head, relation, tail = triple.tolist()
-    return f"({task.entities[head]}, {task.relations[relation]}, {task.entities[tail]})"
+    entities = task.entities_of(split)
+    return f"({entities[head]}, {task.relations[relation]}, {entities[tail]})"
 
 
-def _keys(task: KnowledgeGraphTask, triples: Tensor) -> Tensor:
+def _keys(task: KnowledgeGraphTask, triples: Tensor, split: str) -> Tensor:
+    """One number per triple, comparable between splits on the same graph."""
     head, relation, tail = triples.t()
-    return triple_keys(head, relation, tail, task.num_entities, task.num_relations)
+    return triple_keys(head, relation, tail, len(task.entities_of(split)), task.num_relations)
+
+
+def _renumbered(task: KnowledgeGraphTask, triples: Tensor, split: str, onto: str) -> Tensor:
+    """Those triples of a split whose entities are entities of another split's graph, with the ids they have there."""
+    here, there = task.entities_of(split), task.entities_of(onto)
+    if here is there:
+        return triples
+    numbers = {name: i for i, name in enumerate(there)}
+    ids = torch.tensor([numbers.get(name, -1) for name in here], dtype=torch.int64)
+    moved = torch.stack([ids[triples[:, 0]], triples[:, 1], ids[triples[:, 2]]], 1)
+    return moved[(moved >= 0).all(1)]
 
 
 def _among(values: Tensor, pool: Tensor) -> Tensor:
@@ -94,27 +109,29 @@ def _ids_in_range(task: KnowledgeGraphTask) -> tuple[str, int, str]:
     count = 0
     for split in SPLITS:
         triples = task.triples(split)
-        bound = torch.tensor([task.num_entities, task.num_relations, task.num_entities])
+        entities = len(task.entities_of(split))
+        bound = torch.tensor([entities, task.num_relations, entities])
         bad = ((triples < 0) | (triples >= bound)).any(1)
         if bool(bad.any()):
             what = (
                 f"ids out of range in {split} "
-                f"(entities are 0 .. {task.num_entities - 1}, relations 0 .. {task.num_relations - 1})"
+                f"(entities are 0 .. {entities - 1}, relations 0 .. {task.num_relations - 1})"
             )
             raise _fail(task, what, int(bad.sum()), str(triples[bad][0].tolist()))
         count += triples.size(0)
-    return "ids in range", count, f"{task.num_entities} entities, {task.num_relations} relations"
+    sizes = dict.fromkeys(len(task.entities_of(split)) for split in SPLITS)
+    return "ids in range", count, f"{' + '.join(map(str, sizes))} entities, {task.num_relations} relations"
 
 
 def _splits_disjoint(task: KnowledgeGraphTask) -> tuple[str, int, str]:
     count = 0
     for first, second in (("train", "valid"), ("train", "test"), ("valid", "test")):
-        triples = task.triples(second)
-        shared = _among(_keys(task, triples), _keys(task, task.triples(first)))
+        triples = _renumbered(task, task.triples(second), second, first)
+        shared = _among(_keys(task, triples, first), _keys(task, task.triples(first), first))
         if bool(shared.any()):
             what = f"triples of {second} are in {first} too"
-            raise _fail(task, what, int(shared.sum()), _named(task, triples[shared][0]))
-        count += triples.size(0)
+            raise _fail(task, what, int(shared.sum()), _named(task, triples[shared][0], first))
+        count += task.triples(second).size(0)
     return "no triple in two splits", count, "train, valid and test compared pairwise"
 
 
@@ -148,11 +165,11 @@ def _absent_from_message_graph(task: KnowledgeGraphTask, split: str) -> tuple[st
         (head, relation, tail, "as they are"),
         (tail, relation + task.num_relations, head, "inverted"),
     ):
-        keys = triple_keys(source, edge_type, target, task.num_entities, 2 * task.num_relations)
+        keys = triple_keys(source, edge_type, target, len(task.entities_of(split)), 2 * task.num_relations)
         leaked = _among(keys, edges)
         if bool(leaked.any()):
             what = f"{split} triples are edges of their message graph, {direction}"
-            raise _fail(task, what, int(leaked.sum()), _named(task, triples[leaked][0]))
+            raise _fail(task, what, int(leaked.sum()), _named(task, triples[leaked][0], split))
     return f"no {split} triple is an edge of its message graph", triples.size(0), "in either direction"
 
 
@@ -165,25 +182,28 @@ def _negatives_are_no_facts(task: KnowledgeGraphTask, notes: list[tuple[str, int
         return None
     triples = batch.triples.cpu()
     positive = triples[:, 0]
-    strangers = ~_among(_keys(task, positive), _keys(task, task.train))
+    strangers = ~_among(_keys(task, positive, "train"), _keys(task, task.train, "train"))
     if bool(strangers.any()):
         what = "positives of a training batch are no train facts"
-        raise _fail(task, what, int(strangers.sum()), _named(task, positive[strangers][0]))
+        raise _fail(task, what, int(strangers.sum()), _named(task, positive[strangers][0], "train"))
     negative = triples[:, 1:].reshape(-1, 3)
     facts = index.contains(negative[:, 0], negative[:, 1], negative[:, 2])
     if bool(facts.any()):
         what = "negatives of a training batch are train facts"
-        raise _fail(task, what, int(facts.sum()), _named(task, negative[facts][0]))
+        raise _fail(task, what, int(facts.sum()), _named(task, negative[facts][0], "train"))
     return "no negative of a sampled batch is a train fact", negative.size(0), ""
 
 
 def _duplicates(task: KnowledgeGraphTask) -> list[tuple[str, int, str]]:
     notes = []
-    for split in SPLITS:
-        keys = _keys(task, task.triples(split))
+    repeated = [(f"triples that {split} repeats", task.triples(split), split) for split in SPLITS]
+    if task.message_facts("test") is not task.train:
+        repeated.append(("facts that the test graph repeats", task.message_facts("test"), "test"))
+    for what, triples, split in repeated:
+        keys = _keys(task, triples, split)
         count = keys.numel() - torch.unique(keys).numel()
         if count:
-            notes.append((f"triples that {split} repeats", count, ""))
+            notes.append((what, count, ""))
     return notes
 
 
@@ -195,7 +215,7 @@ def _unseen(task: KnowledgeGraphTask) -> list[tuple[str, int, str]]:
         if not triples.size(0):
             continue
         for what, used, seen, names in (
-            ("entities", triples[:, [0, 2]], graph.edge_index.cpu(), task.entities),
+            ("entities", triples[:, [0, 2]], graph.edge_index.cpu(), task.entities_of(split)),
             ("relations", triples[:, 1], graph.edge_type.cpu(), task.relations),
         ):
             new = torch.unique(used)
@@ -207,20 +227,42 @@ def _unseen(task: KnowledgeGraphTask) -> list[tuple[str, int, str]]:
 
 
 def _redundancy(task: KnowledgeGraphTask) -> list[tuple[str, int, str]]:
-    """Test triples that a train fact between the same two entities may give away, as in WN18 and FB15k."""
+    """Test triples that a fact between the same two entities may give away, as in WN18 and FB15k."""
+    facts = task.message_facts("test")
+    fact = "train fact" if facts is task.train else "fact of the test graph"
     head, relation, tail = task.test.t()
-    train_head, _, train_tail = task.train.t()
-    entities = max(task.num_entities, 1)
-    pair = train_head * entities + train_tail
+    fact_head, _, fact_tail = facts.t()
+    entities = max(len(task.entities_of("test")), 1)
+    pair = fact_head * entities + fact_tail
     same, opposite = _among(head * entities + tail, pair), _among(tail * entities + head, pair)
     mirrored = torch.stack([tail, relation, head], 1)
-    symmetric = _among(_keys(task, mirrored), _keys(task, task.train))
+    symmetric = _among(_keys(task, mirrored, "test"), _keys(task, facts, "test"))
     total = max(task.test.size(0), 1)
     rows = (
-        ("test triples whose mirror (t, r, h) is a train fact", symmetric),
-        ("test triples whose entities a train fact joins, from tail to head", opposite),
-        ("test triples whose entities a train fact joins, from head to tail", same),
+        (f"test triples whose mirror (t, r, h) is a {fact}", symmetric),
+        (f"test triples whose entities a {fact} joins, from tail to head", opposite),
+        (f"test triples whose entities a {fact} joins, from head to tail", same),
     )
     return [
         (what, int(mask.sum()), f"{100 * int(mask.sum()) / total:.1f} % of test") for what, mask in rows if mask.any()
     ]
+
+
+def _shared_entities(task: KnowledgeGraphTask) -> list[tuple[str, int, str]]:
+    """Entities that a test graph of its own shares with the training graph: there the test is not inductive."""
+    here, there = task.entities_of("test"), task.entities_of("train")
+    if here is there:
+        return []
+    seen = set(there)
+    shared = [name for name in here if name in seen]
+    if not shared:
+        return []
+    ids = torch.tensor([i for i, name in enumerate(here) if name in seen])
+    touched = int((_among(task.test[:, 0], ids) | _among(task.test[:, 2], ids)).sum())
+    facts = _renumbered(task, task.message_facts("test"), "test", "train")
+    known = int(_among(_keys(task, facts, "train"), _keys(task, task.train, "train")).sum())
+    detail = (
+        f"{', '.join(shared[:3])}{', ...' if len(shared) > 3 else ''}; in {touched} test triples; "
+        f"{known} facts of the test graph are train facts"
+    )
+    return [("entities of the test graph that the training graph has too", len(shared), detail)]

@@ -1,4 +1,4 @@
-"""The graph along which messages flow: facts and their inverses."""
+"""The graph along which messages flow: facts and their inverses, or undirected edges in both directions."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ class MessageGraph:
     """A multi-relational graph that holds every fact and, after all facts, every inverse.
 
     Edge e of the first half is a fact (head, r, tail); edge e + E / 2 is (tail, r + R, head), with R the number of
-    base relations, so a head query (?, r, t) is the tail query (t, r + R, ?).
+    base relations, so a head query (?, r, t) is the tail query (t, r + R, ?). An undirected graph without relations
+    (:meth:`from_edges`) holds both directions of an edge in the same places, all of the one type 0.
 
     Args:
         edge_index: [2, E] int64, row 0 sources, row 1 targets.
-        edge_type: [E] int64 in [0, 2R).
+        edge_type: [E] int64 in [0, num_relations).
         num_nodes: number of nodes N.
-        num_relations: 2R, inverses counted.
+        num_relations: 2R, inverses counted; 1 without relations.
 
     Example:
         >>> graph = MessageGraph.from_triples(torch.tensor([[0, 0, 1]]), num_nodes=2, num_base_relations=1)
@@ -52,6 +53,31 @@ class MessageGraph:
         edge_index = torch.stack([torch.cat([head, tail]), torch.cat([tail, head])])
         edge_type = torch.cat([relation, relation + num_base_relations])
         return cls(edge_index, edge_type, num_nodes, 2 * num_base_relations)
+
+    @classmethod
+    def from_edges(cls, edges: Tensor, num_nodes: int) -> MessageGraph:
+        """The graph of undirected edges [2, n] without relations: both directions of every edge have type 0.
+
+        Example:
+            >>> graph = MessageGraph.from_edges(torch.tensor([[0], [1]]), num_nodes=2)
+            >>> graph.edge_index.tolist(), graph.num_relations
+            ([[0, 1], [1, 0]], 1)
+        """
+        edge_index = torch.cat([edges, edges.flip(0)], 1)
+        return cls(edge_index, torch.zeros_like(edge_index[0]), num_nodes, 1)
+
+    @cached_property
+    def with_self_loops(self) -> MessageGraph:
+        """The same graph with one more edge at every node, to itself, of type 0; they come after all others.
+
+        Example:
+            >>> MessageGraph.from_edges(torch.tensor([[0], [1]]), num_nodes=2).with_self_loops.edge_index.tolist()
+            [[0, 1, 0, 1], [1, 0, 0, 1]]
+        """
+        node = torch.arange(self.num_nodes, device=self.device)
+        edge_index = torch.cat([self.edge_index, node.expand(2, -1)], 1)
+        edge_type = torch.cat([self.edge_type, torch.zeros_like(node)])
+        return MessageGraph(edge_index, edge_type, self.num_nodes, self.num_relations)
 
     @property
     def num_edges(self) -> int:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
 
 from graphkit.errors import UserError, nearest
 
-__all__ = ["identify", "numbered"]
+__all__ = ["identify", "numbered", "sorted_names", "triple_ids"]
 
 
 def numbered(names: list[str], what: str, task: str) -> dict[str, int]:
@@ -47,3 +51,35 @@ def identify(name_or_id: str | int, ids: dict[str, int], what: str) -> int:
     if not 0 <= number < len(ids):
         raise UserError(f"{what} id {number} is out of range; ids are 0 .. {len(ids) - 1}")
     return number
+
+
+def sorted_names(splits: Iterable[Iterable[Sequence[str]]]) -> tuple[list[str], list[str]]:
+    """The entities and the relations of triples of names, each sorted by code point.
+
+    Example:
+        >>> sorted_names([[("b", "r", "a")], [("c", "q", "a")]])
+        (['a', 'b', 'c'], ['q', 'r'])
+    """
+    entities: set[str] = set()
+    relations: set[str] = set()
+    for rows in splits:
+        for head, relation, tail in rows:
+            entities.update((head, tail))
+            relations.add(relation)
+    return sorted(entities), sorted(relations)
+
+
+def triple_ids(rows: Iterable[Sequence[str]], entities: Sequence[str], relations: Sequence[str]) -> Tensor:
+    """Ids [n, 3] int64 of triples of names.
+
+    Raises:
+        KeyError: for a name that is not listed.
+
+    Example:
+        >>> triple_ids([("b", "r", "a")], ["a", "b"], ["r"]).tolist()
+        [[1, 0, 0]]
+    """
+    entity_id = {entity: i for i, entity in enumerate(entities)}
+    relation_id = {relation: i for i, relation in enumerate(relations)}
+    ids = [(entity_id[head], relation_id[relation], entity_id[tail]) for head, relation, tail in rows]
+    return torch.tensor(ids, dtype=torch.int64).reshape(-1, 3)

@@ -28,10 +28,12 @@ def corrupt(
     seed: int,
     epoch: int,
     step: int,
+    type_ptr: Tensor | None = None,
 ) -> Tensor:
     """Positive triples and their negatives: the first B // 2 rows get other tails, the others other heads.
 
     With an index the negatives are strict: uniform, with replacement, over the entities that do not complete a fact.
+    With types they are uniform over those of the type of the entity that they replace.
 
     Args:
         positive: [B, 3] int64.
@@ -41,12 +43,13 @@ def corrupt(
         seed: with ``epoch`` and ``step``, the only things the draw depends on.
         epoch: see ``seed``.
         step: see ``seed``.
+        type_ptr: [T + 1] int64; the entities of type i are type_ptr[i] .. type_ptr[i + 1] - 1. None: all are alike.
 
     Returns:
         [B, 1 + n, 3] int64.
 
     Raises:
-        UserError: when a query is completed by every entity.
+        UserError: when a query is completed by every entity (of the type).
 
     Example:
         >>> positive = torch.tensor([[0, 0, 1], [0, 0, 1]])
@@ -56,29 +59,37 @@ def corrupt(
     """
     size = positive.size(0)
     half = size // 2
+    low, high = torch.zeros(size, dtype=torch.int64), torch.full((size,), num_entities)
+    if type_ptr is not None:
+        replaced = torch.cat([positive[:half, 2], positive[half:, 0]])
+        kind = torch.searchsorted(type_ptr, replaced, right=True)
+        low, high = type_ptr[kind - 1], type_ptr[kind]
     if index is None:
-        bound = torch.full((size,), num_entities)
-        entity = uniform_below(bound, num_negatives, seed=seed, epoch=epoch, step=step)
+        draw = uniform_below(high - low, num_negatives, seed=seed, epoch=epoch, step=step)
+        entity = low.unsqueeze(1) + draw
     else:
         base = index.num_relations // 2
         anchor = torch.cat([positive[:half, 0], positive[half:, 2]])
         relation = torch.cat([positive[:half, 1], positive[half:, 1] + base])
-        bound = num_entities - index.find(anchor, relation)[1]
+        first, bound = index.others_between(anchor, relation, low, high)
         if bound.numel() and int(bound.min()) <= 0:
             row = int(bound.argmin())
-            raise UserError(_saturated(positive[row].tolist(), "tail" if row < half else "head"))
+            side, of_type = "tail" if row < half else "head", "" if type_ptr is None else " of its type"
+            raise UserError(_saturated(positive[row].tolist(), side, of_type))
         draw = uniform_below(bound, num_negatives, seed=seed, epoch=epoch, step=step)
-        entity = index.nth_other(anchor, relation, draw)
+        entity = index.nth_other(anchor, relation, first.unsqueeze(1) + draw)
     triples = positive.unsqueeze(1).repeat(1, 1 + num_negatives, 1)
     triples[:half, 1:, 2] = entity[:half]
     triples[half:, 1:, 0] = entity[half:]
     return triples
 
 
-def _saturated(triple: list[int], side: str) -> str:
+def _saturated(triple: list[int], side: str, of_type: str) -> str:
     head, relation, tail = triple
     query = f"({head}, {relation}, ?)" if side == "tail" else f"(?, {relation}, {tail})"
-    return f"every entity is a known {side} of the query {query}, so it has no strict negative; pass strict=False"
+    return (
+        f"every entity{of_type} is a known {side} of the query {query}, so it has no strict negative; pass strict=False"
+    )
 
 
 class QueryLoader:
@@ -98,6 +109,7 @@ class QueryLoader:
         epoch: number of the pass.
         start: first step.
         steps: most steps of a pass (from step 0); None: all triples once.
+        type_ptr: where each type of entity begins, see :func:`corrupt`; None: no types.
 
     Raises:
         UserError: for sizes below 1, no triples, or a start beyond the end.
@@ -123,6 +135,7 @@ class QueryLoader:
         epoch: int = 0,
         start: int = 0,
         steps: int | None = None,
+        type_ptr: Tensor | None = None,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -136,7 +149,7 @@ class QueryLoader:
             raise UserError("there are no triples to load; choose a split that has some")
         self.graph, self.positive, self.index = graph, positive, index
         self.num_entities, self.batch_size, self.num_negatives = num_entities, batch_size, num_negatives
-        self.seed, self.epoch, self.start = seed, epoch, start
+        self.seed, self.epoch, self.start, self.type_ptr = seed, epoch, start, type_ptr
         whole = -(-positive.size(0) // batch_size)
         self.stop = whole if steps is None else min(whole, steps)
         if start > self.stop:
@@ -152,5 +165,12 @@ class QueryLoader:
             place = {"seed": self.seed, "epoch": self.epoch, "step": step}
             yield QueryBatch(
                 self.graph,
-                corrupt(self.positive[rows], self.index, self.num_entities, self.num_negatives, **place),
+                corrupt(
+                    self.positive[rows],
+                    self.index,
+                    self.num_entities,
+                    self.num_negatives,
+                    type_ptr=self.type_ptr,
+                    **place,
+                ),
             )

@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["permutation", "uniform_below"]
+__all__ = ["EVALUATION", "NEGATIVES", "SHUFFLE", "SPLIT", "permutation", "uniform_below"]
 
 _WORD = 2**64
-_SHUFFLE, _NEGATIVES = 0, 1
+# What the numbers are for; no two streams share one.
+SHUFFLE, NEGATIVES, SPLIT, EVALUATION = 0, 1, 2, 3
 
 
 def _philox(seed: int, epoch: int, step: int, stream: int) -> np.random.Philox:
@@ -24,19 +25,19 @@ def _philox(seed: int, epoch: int, step: int, stream: int) -> np.random.Philox:
     return np.random.Philox(key=key, counter=counter)
 
 
-def permutation(size: int, *, seed: int, epoch: int) -> Tensor:
-    """A random order of 0 .. size - 1 that depends on (seed, epoch) only; [size] int64.
+def permutation(size: int, *, seed: int, epoch: int, stream: int = SHUFFLE) -> Tensor:
+    """A random order of 0 .. size - 1 that depends on (seed, epoch, stream) only; [size] int64.
 
     Example:
         >>> bool((permutation(5, seed=0, epoch=0).sort().values == torch.arange(5)).all())
         True
     """
-    words = _philox(seed, epoch, 0, _SHUFFLE).random_raw(size)
+    words = _philox(seed, epoch, 0, stream).random_raw(size)
     return torch.from_numpy(np.argsort(words, kind="stable").astype(np.int64, copy=False))
 
 
-def uniform_below(bound: Tensor, count: int, *, seed: int, epoch: int, step: int) -> Tensor:
-    """Whole numbers drawn uniformly from [0, bound), with replacement; they depend on (seed, epoch, step) only.
+def uniform_below(bound: Tensor, count: int, *, seed: int, epoch: int, step: int, stream: int = NEGATIVES) -> Tensor:
+    """Whole numbers drawn uniformly from [0, bound), with replacement; they depend on (seed, epoch, step, stream) only.
 
     A draw is floor(u * bound) with u of 53 random bits, so a probability is off by less than bound / 2**53.
 
@@ -51,6 +52,6 @@ def uniform_below(bound: Tensor, count: int, *, seed: int, epoch: int, step: int
         >>> uniform_below(torch.tensor([1, 1]), 2, seed=0, epoch=0, step=0).tolist()
         [[0, 0], [0, 0]]
     """
-    words = _philox(seed, epoch, step, _NEGATIVES).random_raw(bound.numel() * count)
+    words = _philox(seed, epoch, step, stream).random_raw(bound.numel() * count)
     unit = (words >> np.uint64(11)).reshape(bound.numel(), count) * 2.0**-53
     return torch.from_numpy((unit * bound.numpy()[:, None]).astype(np.int64))

@@ -1,14 +1,17 @@
-"""Reading triples of names from text files."""
+"""Triples: reading names from text files, checking ids."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from graphkit.errors import UserError
 
-__all__ = ["read_triples"]
+__all__ = ["check_triples", "file_bytes", "read_triples", "text_lines"]
 
 _COLUMNS = ("head", "relation", "tail")
 
@@ -46,7 +49,7 @@ def read_triples(
     """
     if sorted(columns) != sorted(_COLUMNS):
         raise UserError(f"columns are {list(columns)}, expected an order of {list(_COLUMNS)}")
-    lines = _lines(Path(path))
+    lines = text_lines(file_bytes(path), path)
     first = 1 if skip_first else 0
     if len(lines) <= first:
         raise UserError(f"{path} holds no triple; expected one per line: {_shape(columns, delimiter)}")
@@ -73,13 +76,28 @@ def _split(lines: list[str], delimiter: str | None) -> list[str] | None:
     return None if "" in names else names
 
 
-def _lines(path: Path) -> list[str]:
+def file_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Content of a file of triples.
+
+    Raises:
+        UserError: for a missing file, a folder, or a file that may not be read.
+    """
     try:
-        data = path.read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist; expected a text file of triples") from None
+        raise UserError(f"{path} does not exist; expected a file of triples") from None
     except IsADirectoryError:
-        raise UserError(f"{path} is a folder; expected a text file of triples") from None
+        raise UserError(f"{path} is a folder; expected a file of triples") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def text_lines(data: bytes, path: str | os.PathLike[str]) -> list[str]:
+    """Lines of UTF-8 text, without their ends and without the blank ones at the end of the file.
+
+    Raises:
+        UserError: for bytes that are not UTF-8; file and line are named.
+    """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -104,3 +122,23 @@ def _malformed(
 ) -> str:
     found = "an empty name" if len(row) == 3 else f"{len(row)} {'name' if len(row) == 1 else 'names'}"
     return f"{path}, line {number}: found {found}, expected three: {_shape(columns, delimiter)}"
+
+
+def check_triples(triples: Any, num_entities: int, num_relations: int, what: str, task: str) -> None:
+    """Refuse triples that are not [n, 3] int64 (head, relation, tail) with ids in range.
+
+    Raises:
+        UserError: naming the first bad triple.
+
+    Example:
+        >>> check_triples(torch.tensor([[0, 0, 1]]), 2, 1, "train triple", "toy")
+    """
+    if not isinstance(triples, torch.Tensor) or triples.dtype != torch.int64 or triples.shape[1:] != (3,):
+        raise UserError(f"{what}s of {task} must be an int64 tensor [n, 3] (head, relation, tail)")
+    bad = ((triples < 0) | (triples >= torch.tensor([num_entities, num_relations, num_entities]))).any(1)
+    if bool(bad.any()):
+        row = int(bad.nonzero()[0])
+        raise UserError(
+            f"{what} {row} of {task} is {triples[row].tolist()}, but entities are numbered up to {num_entities - 1} "
+            f"and relations up to {num_relations - 1}"
+        )

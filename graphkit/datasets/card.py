@@ -21,8 +21,8 @@ class CardFile:
     Args:
         path: name of the file, below the folder of the data set.
         url: where it can be fetched; None: it must be placed by hand.
-        bytes: size.
-        sha256: hash, in hexadecimal.
+        bytes: size; None: not known.
+        sha256: hash, in hexadecimal; None: not known. The first file seen is then recorded, and others are refused.
         also: other accepted contents with the same meaning, each ``{sha256, bytes, why}``.
         wheel: ``{distribution, member}`` when an installed Python distribution holds the file.
 
@@ -33,15 +33,16 @@ class CardFile:
 
     path: str
     url: str | None
-    bytes: int
-    sha256: str
+    bytes: int | None
+    sha256: str | None
     also: list[dict[str, Any]] = field(default_factory=list)
     wheel: dict[str, str] | None = None
 
     @property
     def accepted(self) -> list[tuple[int, str]]:
-        """All accepted (size, sha256)."""
-        return [(self.bytes, self.sha256), *((int(other["bytes"]), str(other["sha256"])) for other in self.also)]
+        """All accepted (size, sha256); none where the card knows no hash."""
+        known = [] if self.bytes is None or self.sha256 is None else [(self.bytes, self.sha256)]
+        return [*known, *((int(other["bytes"]), str(other["sha256"])) for other in self.also)]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Card:
     Args:
         name: name for :func:`graphkit.datasets.load`.
         title: one line for people.
-        task: kind of task, ``knowledge_graph``.
+        task: kind of task, ``knowledge_graph``; ``graph`` for a graph that serves tasks of several kinds.
         reader: which reader of :mod:`graphkit.datasets.readers`.
         files: the files.
         folders: where the files lie below a root in the public layouts; the first one is the usual one.
@@ -62,6 +63,7 @@ class Card:
         aliases: other names.
         options: arguments of the reader.
         defects: known defects, in plain words.
+        archive: ``{url, folder}`` of a zip file that holds the files, and their folder in it; it is fetched on request only.
 
     Example:
         >>> from graphkit.datasets import card
@@ -82,6 +84,7 @@ class Card:
     aliases: list[str] = field(default_factory=list)
     options: dict[str, Any] = field(default_factory=dict)
     defects: list[str] = field(default_factory=list)
+    archive: dict[str, str] | None = None
 
     @property
     def slug(self) -> str:
@@ -110,7 +113,13 @@ class Card:
             raise UserError(f"the data card {path} is no YAML text: {error}") from None
         _check_keys(content, cls, f"the data card {path}")
         for number, entry in enumerate(content["files"]):
-            _check_keys(entry, CardFile, f"file {number} of the data card {path}")
+            what = f"file {number} of the data card {path}"
+            _check_keys(entry, CardFile, what)
+            if (entry["bytes"] is None) != (entry["sha256"] is None) or (entry["bytes"] is None and entry.get("also")):
+                raise UserError(f"{what}: bytes and sha256 are either both known or both null, and then without also")
+        archive = content.get("archive")
+        if archive is not None and (not isinstance(archive, dict) or set(archive) != {"url", "folder"}):
+            raise UserError(f"the data card {path}: archive must be a mapping with the keys url and folder")
         content["files"] = [CardFile(**entry) for entry in content["files"]]
         return cls(**content)
 
@@ -122,7 +131,7 @@ def _check_keys(content: Any, target: type, what: str) -> None:
     for key in content:
         if key not in known:
             raise UserError(f"{what}: " + nearest(str(key), known, "key"))
-    optional = {"aliases", "options", "defects", "also", "wheel"}
+    optional = {"aliases", "options", "defects", "also", "wheel", "archive"}
     missing = [key for key in known if key not in content and key not in optional]
     if missing:
         raise UserError(f"{what} lacks {', '.join(missing)}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 
-import pooch
 import requests
 
+from graphkit.datasets.archive import unpack_archive
 from graphkit.datasets.card import Card, CardFile
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.integrity import check_file
 from graphkit.datasets.locate import Place, download_folder, expected_path, locate
+from graphkit.datasets.pins import pinned
+from graphkit.datasets.transfer import reason, retrieve
 from graphkit.errors import UserError
 
 __all__ = ["download", "fetch", "obtain"]
@@ -21,50 +22,38 @@ __all__ = ["download", "fetch", "obtain"]
 def download(entry: Card, file: CardFile, *, progress: bool = False) -> Path:
     """Fetch one file into the cache, under its name only once its hash is right.
 
+    A hash that the card does not know is recorded with the first fetch.
+
     Raises:
         UserError: with ``GRAPHKIT_OFFLINE`` set, for a file without an address, a failing connection, a full disk,
             or a wrong hash; it says which file to place where.
     """
     by_hand = f"or place it by hand as {expected_path(entry, file, '$GRAPHKIT_DATA')}"
     missing = f"{file.path} of the data set {entry.name!r} is not on this machine"
+    if file.url is None and entry.archive is not None:
+        raise UserError(
+            f"{missing}; `graphkit data fetch {entry.name}` fetches and unpacks the archive {entry.archive['url']} that has "
+            f"it, {by_hand}"
+        )
     if file.url is None:
         raise UserError(f"{missing} and has no address to fetch it from; {by_hand.removeprefix('or ')}")
     if os.environ.get("GRAPHKIT_OFFLINE", "0") not in ("", "0"):
         raise UserError(f"{missing} and GRAPHKIT_OFFLINE is set; unset it to fetch {file.url}, {by_hand}")
     folder = download_folder(entry)
+    first = pinned(entry, file) if file.sha256 is None else None
+    digest = first[1] if first else file.sha256
     try:
         # pooch writes to a temporary file, compares the hash and only then gives the file its name.
-        path = _quiet_retrieve(file, folder, progress)
+        path = retrieve(file.url, folder, file.path, digest, progress=progress)
     except requests.exceptions.RequestException as error:
-        raise UserError(f"{missing} and fetching {file.url} failed ({_reason(error)}); try again, {by_hand}") from None
+        raise UserError(f"{missing} and fetching {file.url} failed ({reason(error)}); try again, {by_hand}") from None
     except ValueError as error:
-        raise UserError(f"{file.url} is not what the card of {entry.name!r} expects ({error}); {by_hand}") from None
+        what = "the data set {!r} had at its first use" if first else "the card of {!r} expects"
+        raise UserError(f"{file.url} is not what {what.format(entry.name)} ({error}); {by_hand}") from None
     except OSError as error:
         raise UserError(f"{file.path} of {entry.name!r} cannot be written to {folder} ({error.strerror})") from None
     check_file(entry, file, path)
     return path
-
-
-def _reason(error: requests.exceptions.RequestException) -> str:
-    if error.response is not None:
-        return f"the server answers {error.response.status_code}"
-    if isinstance(error, requests.exceptions.Timeout):
-        return "the server does not answer in time"
-    return "no connection to the server"
-
-
-def _quiet_retrieve(file: CardFile, folder: Path, progress: bool) -> Path:
-    logger = pooch.get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        return Path(
-            pooch.retrieve(
-                file.url, known_hash=f"sha256:{file.sha256}", fname=file.path, path=folder, progressbar=progress
-            )
-        )
-    finally:
-        logger.setLevel(level)
 
 
 def obtain(
@@ -95,6 +84,8 @@ def fetch(
         variant: member of a family.
         progress: whether to show a bar while fetching.
 
+    A data set that is published as one archive is fetched here and nowhere else.
+
     Returns:
         (file, path, origin) for each file.
 
@@ -105,4 +96,7 @@ def fetch(
         >>> fetch("umls")[0].file  # doctest: +SKIP
         'train.txt'
     """
-    return [place for _, place, _ in obtain(card(name, variant=variant), root, progress=progress)]
+    entry = card(name, variant=variant)
+    if root is None:
+        unpack_archive(entry, progress=progress)
+    return [place for _, place, _ in obtain(entry, root, progress=progress)]

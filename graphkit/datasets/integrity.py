@@ -9,6 +9,7 @@ from pathlib import Path
 from graphkit.datasets.card import Card, CardFile
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.locate import locate
+from graphkit.datasets.pins import pin, pin_path, pinned
 from graphkit.errors import UserError
 
 __all__ = ["check_file", "sha256", "verify"]
@@ -28,8 +29,11 @@ def sha256(path: str | os.PathLike[str]) -> str:
     return digest.hexdigest()
 
 
-def check_file(entry: Card, file: CardFile, path: Path) -> str:
+def check_file(entry: Card, file: CardFile, path: Path, *, record: bool = True) -> str:
     """The SHA-256 of a file that is what its card says.
+
+    Where the card knows no hash, the first file seen is recorded in the cache and takes the card's place from then on;
+    ``record=False`` only looks.
 
     Raises:
         UserError: for another size or hash, or a file that cannot be read; what was expected and found is named.
@@ -42,11 +46,26 @@ def check_file(entry: Card, file: CardFile, path: Path) -> str:
         raise UserError(f"{path} of the data set {entry.name!r} cannot be read: {error.strerror}") from None
     if (size, found) in file.accepted:
         return found
+    if not file.accepted:
+        return _check_pin(entry, file, path, (size, found), record)
     fault = "truncated" if size < min(accepted for accepted, _ in file.accepted) else "altered"
     expected = " or ".join(f"{accepted} bytes with sha256 {digest}" for accepted, digest in file.accepted)
     raise UserError(
         f"{path} of the data set {entry.name!r} is {fault}: expected {expected}, found {size} bytes with sha256 "
         f"{found}; replace the file by the original" + (f" from {file.url}" if file.url else "")
+    )
+
+
+def _check_pin(entry: Card, file: CardFile, path: Path, seen: tuple[int, str], record: bool) -> str:
+    first = pinned(entry, file)
+    if first is None and record:
+        pin(entry, file, *seen)
+    if first is None or first == seen:
+        return seen[1]
+    raise UserError(
+        f"{path} is not the {file.path} that the data set {entry.name!r} had at its first use: that one had {first[0]} "
+        f"bytes with sha256 {first[1]}, this one has {seen[0]} bytes with sha256 {seen[1]}; put the first file back, or "
+        f"remove its record {pin_path(entry, file)} if this one is right"
     )
 
 
@@ -69,9 +88,11 @@ def verify(
             results.append((file.path, False, f"missing; fetch it, or place it as {entry.folders[0]}/{file.path}"))
             continue
         try:
-            digest = check_file(entry, file, place.path)
+            digest = check_file(entry, file, place.path, record=False)
+            first = None if file.accepted else pinned(entry, file)
         except UserError as error:
             results.append((file.path, False, str(error)))
         else:
-            results.append((file.path, True, f"sha256 {digest}, {place.path} ({place.origin})"))
+            known = "" if file.accepted else ", as at first use" if first else ", known to no card or record yet"
+            results.append((file.path, True, f"sha256 {digest}{known}, {place.path} ({place.origin})"))
     return results

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from graphkit.data import KnowledgeGraphTask
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, OGBKnowledgeGraphTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.locate import cache_folder
 from graphkit.errors import UserError
@@ -38,15 +38,28 @@ def read_processed(path: Path, name: str) -> KnowledgeGraphTask | None:
             # Reading an entry checks its CRC, so flipped bytes are noticed.
             train, valid, test = (torch.from_numpy(arrays[split].astype(np.int64)) for split in _SPLITS)
             names: dict[str, Any] = json.loads(arrays["names"].tobytes().decode("utf-8"))
+            unseen = torch.from_numpy(arrays["test_facts"].astype(np.int64)) if "test_facts" in arrays else None
+        if unseen is not None:
+            return InductiveKnowledgeGraphTask(
+                name, train, valid, unseen, test, names["entities"], names["test_entities"], names["relations"]
+            )
         return KnowledgeGraphTask(name, train, valid, test, names["entities"], names["relations"])
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, UserError):
         return None
 
 
 def write_processed(path: Path, task: KnowledgeGraphTask) -> None:
-    """Keep a processed form, whole or not at all; a cache that cannot be written to is no error."""
-    names = json.dumps({"entities": task.entities, "relations": task.relations}, ensure_ascii=False)
+    """Keep a processed form, whole or not at all; a cache that cannot be written to is no error.
+
+    OGB's files are arrays already, and large; they have no second form.
+    """
+    if isinstance(task, OGBKnowledgeGraphTask):
+        return
+    names = {"entities": task.entities, "relations": task.relations}
     arrays: dict[str, Any] = {split: task.triples(split).to(torch.int32).numpy() for split in _SPLITS}
-    arrays["names"] = np.frombuffer(names.encode("utf-8"), dtype=np.uint8)
+    if isinstance(task, InductiveKnowledgeGraphTask):
+        names["test_entities"] = task.test_entities
+        arrays["test_facts"] = task.test_facts.to(torch.int32).numpy()
+    arrays["names"] = np.frombuffer(json.dumps(names, ensure_ascii=False).encode("utf-8"), dtype=np.uint8)
     with contextlib.suppress(OSError), atomic_write(path) as file:
         np.savez(file, allow_pickle=False, **arrays)

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from graphkit.data import KnowledgeGraphTask
-from graphkit.datasets import Card
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, OGBKnowledgeGraphTask
+from graphkit.datasets import Card, load_own_graph, pinned, task_kind
 from graphkit.datasets import card as find_card
 from graphkit.datasets import load as datasets_load
 from graphkit.engine.fit import fit
@@ -25,7 +25,13 @@ __all__ = ["Config", "experiment_names", "load_config", "parse_seeds"]
 _RUN_OWNS = (
     "model", "task", "seed", "out", "resume", "reporter", "loader", "evaluation", "select", "labels",
 )  # fmt: skip
-_TASKS = {"knowledge_graph": KnowledgeGraphTask}  # by the kind of task in the card
+_TASKS = {  # by the kind of task
+    "inductive_knowledge_graph": InductiveKnowledgeGraphTask,
+    "knowledge_graph": KnowledgeGraphTask,
+    "link": LinkTask,
+    "ogb_knowledge_graph": OGBKnowledgeGraphTask,
+}
+_AS_WRITTEN = re.compile(r"seeds|data\.file(\.\w+)?|data\.delimiter")  # text on the command line, never YAML
 _LOADER_OWNS = ("self", "split", "seed", "epoch", "start", "steps")
 
 
@@ -37,7 +43,8 @@ class Config:
         name: name of the experiment.
         reference: the published figures it is compared with.
         protocol: ``select`` (validation metric, None for the task's own) and ``ties``.
-        data: ``name`` and further options of ``graphkit.load``.
+        data: ``name`` and further options of ``graphkit.load``; or ``file``, a graph of one's own, its ``sha256`` and
+            further options of :func:`graphkit.datasets.load_own_graph`.
         loader: options of ``task.loader``.
         model: ``name`` and the constructor's options, without sizes that the task gives.
         train: options of ``graphkit.fit``.
@@ -170,7 +177,9 @@ def _override(values: dict[str, Any], key: str, text: str) -> None:
         if not isinstance(inner, dict):
             raise UserError(f"--{key}: {section} is {inner!r} and has no options below it")
         place = inner
-    place[last] = text if key == "seeds" else parse_value(text)
+    place[last] = text if _AS_WRITTEN.fullmatch(key) else parse_value(text)
+    if key.startswith("data.file"):
+        values["data"].pop("sha256", None)  # that of the file that stood here before
 
 
 def _reference(
@@ -212,8 +221,8 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
             schema, given, what=f"option of {key}", where=lambda name: where(f"{key}.{name}"), without=tuple(without)
         )
 
-    card, model_name = _card(sections["data"], where), _model_name(sections["model"], where)
-    data = options("data", datasets_load, ("name", "progress"))
+    model_name = _model_name(sections["model"], where)
+    data, task_class = _data(sections["data"], options, where)
     budget = values.get("budget")
     if budget is not None and not isinstance(budget, str):
         raise UserError(f"{where('budget')} is {budget!r}, expected text")
@@ -231,8 +240,8 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
         # as written: figures may be text, "0.850", where a trailing zero says how precise the paper is
         reference={key: sections["reference"][key] for key in reference if key in sections["reference"]},
         protocol=options("protocol", _protocol),
-        data={"name": sections["data"]["name"], **{key: data[key] for key in data if key in sections["data"]}},
-        loader=options("loader", _task_class(card).loader, _LOADER_OWNS),
+        data=data,
+        loader=options("loader", task_class.loader, _LOADER_OWNS),
         model={"name": model_name, **options("model", registry()[model_name], SIZES)},
         train=train,
         seeds=seeds,
@@ -246,6 +255,29 @@ def _section(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{where} is {value!r}, expected a mapping of options")
     return value
+
+
+def _data(
+    section: dict[str, Any], options: Callable[..., dict[str, Any]], where: Callable[[str], str]
+) -> tuple[dict[str, Any], Any]:
+    """What :func:`graphkit.load` gets, and the class of the task that it gives."""
+    if "file" not in section:
+        card = _card(section, where)
+        data = options("data", datasets_load, ("name", "file", "progress"))
+        given = {"name": section["name"], **{key: data[key] for key in data if key in section}}
+        return given, _task_class(card, data, where)
+    if "name" in section:
+        raise UserError(
+            f"{where('data.file')}: this experiment is about the data set {section['name']!r}; for a graph of your own run "
+            "nbfnet/own, or write data: {file: ...} without a name in an experiment of your own"
+        )
+    own = options("data", load_own_graph)
+    try:
+        own = pinned(own)
+    except UserError as error:
+        raise UserError(f"{where('data.file')}: {error}") from error
+    kind = "inductive_knowledge_graph" if own["inductive"] else "knowledge_graph"
+    return {key: own[key] for key in own if own[key] is not None or key == "file"}, _TASKS[kind]
 
 
 def _card(section: dict[str, Any], where: Callable[[str], str]) -> Card:
@@ -267,6 +299,9 @@ def _model_name(section: dict[str, Any], where: Callable[[str], str]) -> str:
     return name
 
 
-def _task_class(card: Card) -> Any:
+def _task_class(card: Card, data: dict[str, Any], where: Callable[[str], str]) -> Any:
     """The class whose ``loader`` has the options of a data set."""
-    return _TASKS[card.task]
+    try:
+        return _TASKS[task_kind(card, data["task"])]
+    except UserError as error:
+        raise UserError(f"{where('data.task')}: {error}") from error

@@ -19,6 +19,7 @@ from graphkit.engine.progress import Reporter, default_reporter
 from graphkit.engine.results import read_run, record_run
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.engine.seeding import deterministic_algorithms, seeded
+from graphkit.engine.tensorboard import with_tensorboard
 
 __all__ = ["Run", "fit"]
 
@@ -71,6 +72,7 @@ def fit(
     device: str | None = None,
     checkpoint_every: float = 60.0,
     max_steps: int | None = None,
+    tensorboard: bool = False,
     reporter: Reporter | None = None,
     labels: dict[str, Any] | None = None,
 ) -> Run:
@@ -101,6 +103,7 @@ def fit(
         device: where to train; None takes CUDA where present.
         checkpoint_every: seconds between checkpoints within an epoch.
         max_steps: stop after so many optimizer steps in all, or None.
+        tensorboard: whether to write losses and metrics for TensorBoard, beside the checkpoints of each seed.
         reporter: gets the progress; None shows a bar on a terminal and nothing elsewhere.
         labels: further fields of the lines in ``results.jsonl``, such as the name of the experiment.
 
@@ -133,6 +136,7 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
     keeper = Keeper(directory, seed, model, optimizer, options, checkpoint_every)
     show = default_reporter() if reporter is None else reporter
+    show = with_tensorboard(show, directory, seed) if tensorboard else show
     with keeper.locked(), seeded(seed), deterministic_algorithms(deterministic), InterruptGuard() as guard, show:
         state = keeper.open(resume)
         show.begin(model, place, seed, epochs, state)

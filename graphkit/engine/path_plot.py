@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from graphkit.engine.plots import _STYLE, Plot, _drawn
+from graphkit.engine.plots import PLOT_STYLE, Plot, drawn
 from graphkit.models.relation_names import INVERSE
 
 __all__ = ["paths_plot", "shown_lines"]
@@ -32,7 +32,7 @@ def paths_plot(paths: Sequence[tuple[float, Sequence[Sequence[str]]]]) -> Plot:
 
     lines = sum(-(-len(edges) // _EDGES) for _, edges in paths)
     height = _LINE * max(lines, 1) + 0.12
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
+    with matplotlib.rc_context({**PLOT_STYLE, "axes.grid": False}):
         # one width for all drawings, so that letters have one size on a page
         figure = Figure(figsize=(_LEFT + 4 * _BOX + 3 * _GAP + 0.08, height))
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
@@ -48,7 +48,7 @@ def paths_plot(paths: Sequence[tuple[float, Sequence[Sequence[str]]]]) -> Plot:
                 fontweight="bold",
             )  # fmt: skip
             line = _path(axes, edges, line)
-        return _drawn(figure)
+        return drawn(figure)
 
 
 def _path(axes: Any, edges: Sequence[Sequence[str]], line: int) -> int:

@@ -11,12 +11,14 @@ import numpy as np
 
 from graphkit.engine.table_formats import DASH, metric_name
 
-__all__ = ["Plot", "can_plot", "rank_shares", "ranks_plot", "training_plot"]
+__all__ = ["PLOT_STYLE", "SIDES", "Plot", "can_plot", "drawn", "rank_shares", "ranks_plot", "training_plot"]
 
 # Okabe and Ito's palette without its yellow, which is too faint on white paper
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _DASHES = ("-", "--", "-.", ":")
-_STYLE: Any = {
+# colour and hatching of each side; hatching tells them apart on paper without colour
+SIDES = {"tail": ("#0072B2", None), "head": ("#E69F00", "///")}
+PLOT_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
     "axes.edgecolor": "#555555",
@@ -79,7 +81,7 @@ def training_plot(epochs: Sequence[Mapping[str, Any]], best: Mapping[int, int], 
     from matplotlib.ticker import MaxNLocator
 
     seeds = sorted({event["seed"] for event in epochs})
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(PLOT_STYLE):
         figure = Figure(figsize=(8.6, 3.1), layout="constrained")
         left, right = figure.subplots(1, 2)
         for position, seed in enumerate(seeds):
@@ -114,7 +116,7 @@ def training_plot(epochs: Sequence[Mapping[str, Any]], best: Mapping[int, int], 
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if 1 < len(seeds) <= 24:
             figure.legend(loc="outside right center", ncols=1 if len(seeds) <= 10 else 2)
-        return _drawn(figure)
+        return drawn(figure)
 
 
 def rank_shares(ranks: np.ndarray) -> list[tuple[int, float]]:
@@ -157,17 +159,17 @@ def ranks_plot(ranks: Mapping[str, np.ndarray]) -> Plot:
     ends = [end for end, _ in max(shares.values(), key=len)]
     starts = [1, *(end + 1 for end in ends)]
     labels = [f"{low:,}" if low == high else f"{low:,}{DASH}{high:,}" for low, high in zip(starts, ends, strict=False)]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(PLOT_STYLE):
         figure = Figure(figsize=(8.6, 3.1), layout="constrained")
         axes = figure.subplots()
         width = 0.8 / len(shares)
         for position, (side, bins) in enumerate(shares.items()):
             heights = [share for _, share in bins]
             places = np.arange(len(heights)) + (position - (len(shares) - 1) / 2) * width
-            # hatching tells the sides apart on paper without colour
+            colour, hatch = SIDES[side]
             bars = axes.bar(
-                places, heights, 0.94 * width, color=("#0072B2", "#E69F00")[position % 2], label=f"{side} queries",
-                edgecolor="white", linewidth=0.5, hatch=(None, "///")[position % 2],
+                places, heights, 0.94 * width, color=colour, label=f"{side} queries", edgecolor="white", linewidth=0.5,
+                hatch=hatch,
             )  # fmt: skip
             axes.bar_label(bars, [_percent(share) for share in heights], fontsize=7.5, color="#333333", padding=1.5)
         axes.grid(axis="x", visible=False)
@@ -175,14 +177,15 @@ def ranks_plot(ranks: Mapping[str, np.ndarray]) -> Plot:
         axes.set(xlabel="Rank of the known entity", ylabel="Share of queries (%)")
         axes.margins(y=0.12)
         axes.legend(loc="upper right")
-        return _drawn(figure)
+        return drawn(figure)
 
 
 def _percent(share: float) -> str:
     return "" if share == 0 else "<0.1" if share < 0.1 else f"{share:.1f}"
 
 
-def _drawn(figure: Any) -> Plot:
+def drawn(figure: Any) -> Plot:
+    """A figure in both forms; to be called within the settings it was drawn under."""
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": None})
     # no date: the same run gives the same report, byte for byte

@@ -221,7 +221,7 @@ def end_text(run: dict[str, Any], select: str) -> str:
 
 
 def _few(metrics: dict[str, float], select: str) -> list[str]:
-    return [name for name in dict.fromkeys((select, "mrr", "hits@1", "hits@10")) if name in metrics]
+    return [name for name in dict.fromkeys((select, "mrr", "hits@1", "hits@10", "hits@10(50)")) if name in metrics]
 
 
 def _to_stderr(text: str) -> None:

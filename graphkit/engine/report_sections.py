@@ -14,6 +14,7 @@ from graphkit.engine.explanations import read_explanations
 from graphkit.engine.plots import can_plot, rank_shares, ranks_plot, training_plot
 from graphkit.engine.reference import METRICS
 from graphkit.engine.report_blocks import Block, Code, Drawing, Headline, Paragraph, Section, Table
+from graphkit.engine.report_relations import relations_section
 from graphkit.engine.result_table import VERDICT_RULE, Row, data_name, planned_seeds, result_rows
 from graphkit.engine.run_record import RunRecord, read_epochs, read_predictions, read_ranks
 from graphkit.engine.table_formats import COLUMNS, cells, duration, judged, metric_name, number, numeric_columns
@@ -39,6 +40,8 @@ def sections(run: RunRecord) -> list[Section]:
 def headline(run: RunRecord) -> Headline:
     """The selecting metric on the test split, and the paper's figure beside it.
 
+    Where the paper has no figure for this metric but for others, the first of those stands instead.
+
     Example:
         >>> headline(read_run("runs/nbfnet/umls")).metric      # doctest: +SKIP
         'MRR'
@@ -47,6 +50,8 @@ def headline(run: RunRecord) -> Headline:
     if not rows:
         return Headline(run.name)
     row = next((row for row in rows if row.metric == _selecting(run)), rows[0])
+    if row.paper is None:
+        row = next((other for other in rows if other.paper is not None), row)
     figure = number(row.ours, row.decimals) + (f" ± {number(row.std, row.decimals)}" if row.std is not None else "")
     count = f"n = {row.n}" if row.n >= row.planned else f"n = {row.n} of {row.planned}"
     paper = f", paper {number(row.paper, row.paper_decimals)}" if row.paper is not None else ""
@@ -204,16 +209,25 @@ def _protocol(run: RunRecord) -> Section:
         "mean": "tied candidates share the mean of their ranks",
     }.get(str(ties))
     filtered = evaluation.get("filtered", protocol.get("filtered", True))
-    strict = "never a fact of the training split" if loader.get("strict", True) else "unchecked: may be facts"
     candidates = "filtered: other known facts are left out" if filtered else "raw: other known facts are candidates too"
+    candidates = _part(run.environment, "data").get("candidates") or candidates
     negatives = loader.get("num_negatives")
-    select = metric_name(_selecting(run))
+    ranked, data = "auc" not in first["metrics"], _part(run.config, "data")
+    what = "fact" if ranked else "edge"
+    strict = f"never {'a fact' if ranked else 'an edge'} of the training split"
+    strict = strict if loader.get("strict", True) else f"unchecked: may be {what}s"
+    select, sampled = metric_name(_selecting(run)), data.get("valid_triples")
+    validated = f"a fixed sample of {sampled:,} validation triples" if sampled else "the validation split"
     entries: list[tuple[str, Any]] = [
-        ("Selection", f"epoch with the best {select} on the validation split; the test split is not looked at"),
-        ("Ties", f"{ties}: {meaning}" if meaning else ties),
-        ("Candidates", candidates if run.config else "not recorded"),
+        ("Selection", f"epoch with the best {select} on {validated}; the test split is not looked at"),
+        ("Ties", (f"{ties}: {meaning}" if meaning else ties) if ranked else None),
+        ("Candidates", (candidates if run.config else "not recorded") if ranked else None),
+        (
+            "Split",
+            f"{data['split']} of the edges at random, seed {data.get('split_seed', 0)}" if "split" in data else None,
+        ),
         ("Seeds", f"{_spans(run.seeds)} (n = {len(run.seeds)})"),
-        ("Negatives", f"{negatives} per fact, {strict}" if negatives is not None else None),
+        ("Negatives", f"{negatives} per {what}, {strict}" if negatives is not None else None),
         ("Data", data_name(run.config, run.results)),
         ("Budget", run.config.get("budget")),
     ]
@@ -257,6 +271,7 @@ SECTIONS: list[Callable[[RunRecord], Section | None]] = [
     _result,
     _training,
     _ranks,
+    relations_section,
     _predictions,
     _explanations,
     _seeds,

@@ -9,6 +9,7 @@ import torch
 
 from graphkit.engine.checkpoint import write_tensors
 from graphkit.engine.environment import device_name, environment, git_commit, versions
+from graphkit.engine.relation_record import write_relations
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.engine.state import TrainingState
 
@@ -25,7 +26,7 @@ def record_run(
     test: dict[str, Any],
     labels: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Write the ranks and the two result lines of a finished training; returns the fields of its Run."""
+    """Write ranks, their breakdown by relation and the result lines of a finished training; returns its Run's fields."""
     ranks = test.pop("ranks", None)
     assert state.best is not None
     valid = state.best["metrics"]
@@ -33,6 +34,7 @@ def record_run(
         seed = options["seed"]
         if ranks is not None:
             write_tensors(directory.test_ranks(seed), ranks, {"seed": seed, "ties": options["evaluation"].get("ties")})
+            write_relations(directory, seed, task, ranks)
         if not directory.environment.exists():
             directory.write_environment(environment(task, options["deterministic"]))
         common = {

@@ -18,6 +18,7 @@ from graphkit.engine.progress import Reporter
 from graphkit.engine.recorded import device_for, recorded_task
 from graphkit.engine.run_directory import RunDirectory, read_lines, told, writing
 from graphkit.engine.seeding import seeded
+from graphkit.engine.tensorboard import summary_writer
 from graphkit.engine.yaml_text import read_yaml
 from graphkit.errors import UserError, nearest
 from graphkit.models import registry
@@ -37,7 +38,7 @@ def run_experiment(
         config: the experiment, from :func:`graphkit.engine.config.load_config`.
         out: run directory; None takes ``runs/<name of the experiment>``.
         resume: go on with what is in ``out``: finished seeds are read back, the one under way continues from its
-            checkpoint.
+            checkpoint; further seeds of the same experiment may be added.
         reporter: makes the reporter of each seed; None as in :func:`graphkit.fit`.
 
     Returns:
@@ -53,11 +54,14 @@ def run_experiment(
         0.94
     """
     directory = RunDirectory(default_out(config) if out is None else out)
-    new = _is_new(directory, config, resume)
+    unwritten = _is_unwritten(directory, config, resume)
     task = load(**config.data)
     _check_protocol(config, task)
-    _model(config, task, config.seeds[0])  # a mistake in the model's options shows before anything is written
-    if new:
+    # a mistake in the model's options, or a missing package, shows before anything is written
+    _model(config, task, config.seeds[0])
+    if config.train["tensorboard"]:
+        summary_writer()
+    if unwritten:
         with writing(directory.config) as file:
             file.write(config.dump().encode())
     directory.write_environment(environment(task, config.train["deterministic"]))
@@ -122,8 +126,8 @@ def _model(config: Config, task: Any, seed: int) -> Any:
         return registry()[config.model["name"]].for_task(task, **options)
 
 
-def _is_new(directory: RunDirectory, config: Config, resume: bool) -> bool:
-    """Whether the run begins here; if not, whether it may go on."""
+def _is_unwritten(directory: RunDirectory, config: Config, resume: bool) -> bool:
+    """Whether this configuration has yet to be written; refuses a directory that cannot go on with it."""
     if not directory.has_content():
         return True
     if not resume:
@@ -132,13 +136,15 @@ def _is_new(directory: RunDirectory, config: Config, resume: bool) -> bool:
         raise UserError(
             f"{directory.path} has content but no config.yaml, so it is no run to resume; choose another --out"
         )
-    changed = differences(read_yaml(directory.config), config.to_dict())
+    old, wanted = read_yaml(directory.config), config.to_dict()
+    longer = set(old.get("seeds") or ()) < set(config.seeds)
+    changed = differences({**old, "seeds": None}, {**wanted, "seeds": None}) if longer else differences(old, wanted)
     if changed:
         raise UserError(
             f"{directory.path} was run with another configuration; undo the changes or choose another --out "
             "(old -> new):\n  " + "\n  ".join(changed)
         )
-    return False
+    return longer  # more seeds of the same experiment: its configuration is written anew
 
 
 def _evaluation(config: Config, task: Any) -> dict[str, Any]:

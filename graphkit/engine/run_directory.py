@@ -76,6 +76,9 @@ class RunDirectory:
     def explanations(self, seed: int) -> Path:
         return self.path / f"seed-{seed}" / "explanations.json"
 
+    def test_relations(self, seed: int) -> Path:
+        return self.path / f"seed-{seed}" / "test_relations.json"
+
     def seeds(self) -> list[int]:
         """Seeds that have best weights."""
         found = (folder.name.removeprefix("seed-") for folder in self.path.glob("seed-*"))

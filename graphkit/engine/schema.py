@@ -59,8 +59,15 @@ def typed_options(
     required = [action.dest for action in parser._actions if action.required and action.dest not in values]
     if required:
         raise UserError(f"{where(required[0])} is missing; {schema.__name__} needs {', '.join(required)}")
+    # jsonargparse reads text as YAML where a type takes more than text: "#x.tsv" would become null
+    text = {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, str) and _takes_text(_annotation(schema, name))
+    }
     try:
-        parsed = parser.parse_object(copy.deepcopy(dict(values))).as_dict()  # it changes what it gets
+        given = copy.deepcopy({**values, **dict.fromkeys(text, "text")})  # it changes what it gets
+        parsed = {**parser.parse_object(given).as_dict(), **text}
     except jsonargparse.ArgumentError as error:
         raise UserError(_told(error, schema, values, where)) from error
     for name, value in values.items():  # jsonargparse takes null for any type
@@ -103,6 +110,10 @@ def _told(error: Exception, schema: Any, values: Mapping[str, Any], where: Calla
 
 def _takes_null(annotation: Any) -> bool:
     return annotation in (None, Any) or type(None) in typing.get_args(annotation)
+
+
+def _takes_text(annotation: Any) -> bool:
+    return annotation is str or str in typing.get_args(annotation)
 
 
 def _functions(schema: Any) -> list[Any]:

@@ -30,7 +30,14 @@ COLUMNS = (
 NUMERIC = frozenset({"paper", "ours", "difference", "params", "time per seed"})
 _REPEATED = ("experiment", "data", "params", "device", "time per seed", "commit")
 MINUS, DASH, DOWN = "\u2212", "\u2013", "\u2193"
-_NAMES = {"mr": f"MR {DOWN}", "mrr": "MRR", "tail_mrr": "MRR, tails", "head_mrr": "MRR, heads"}
+_NAMES = {
+    "mr": f"MR {DOWN}",
+    "mrr": "MRR",
+    "tail_mrr": "MRR, tails",
+    "head_mrr": "MRR, heads",
+    "auc": "AUC",
+    "ap": "AP",
+}
 
 
 def metric_name(metric: str) -> str:

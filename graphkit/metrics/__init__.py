@@ -1,5 +1,6 @@
-"""Ranking metrics with explicit tie rules."""
+"""Ranking metrics with explicit tie rules, and how well scores tell two classes apart."""
 
+from graphkit.metrics.classification import auc, average_precision
 from graphkit.metrics.ranking import (
     TIES,
     check_ties,
@@ -11,9 +12,12 @@ from graphkit.metrics.ranking import (
     ranks,
     reciprocal_rank,
 )
+from graphkit.metrics.sampled import sampled_hits
 
 __all__ = [
     "TIES",
+    "auc",
+    "average_precision",
     "check_ties",
     "hits",
     "mean_rank",
@@ -22,4 +26,5 @@ __all__ = [
     "ranking_metrics",
     "ranks",
     "reciprocal_rank",
+    "sampled_hits",
 ]

@@ -11,6 +11,8 @@ from graphkit.errors import UserError, nearest
 
 __all__ = [
     "TIES",
+    "as_ranks",
+    "check_k",
     "check_ties",
     "hits",
     "mean_rank",
@@ -116,7 +118,16 @@ def _refuse_nan(scores: Tensor, what: str, counts: Tensor | None = None) -> None
         raise UserError(f"a {what} score in row {row} is NaN and has no rank; check the model for divergence")
 
 
-def _as_ranks(ranks: Any) -> Tensor:
+def as_ranks(ranks: Any) -> Tensor:
+    """Ranks as float64 on the CPU, checked.
+
+    Raises:
+        UserError: for no ranks, or ranks below 1.
+
+    Example:
+        >>> as_ranks([1, 2])
+        tensor([1., 2.], dtype=torch.float64)
+    """
     values = torch.as_tensor(ranks).detach().to("cpu", torch.float64).reshape(-1)
     if values.numel() == 0:
         raise UserError("there are no ranks to take a mean of; hand in at least one")
@@ -135,7 +146,7 @@ def mean_rank(ranks: Any) -> float:
         >>> mean_rank(torch.tensor([1, 2]))
         1.5
     """
-    return float(_as_ranks(ranks).mean())
+    return float(as_ranks(ranks).mean())
 
 
 def reciprocal_rank(ranks: Any) -> float:
@@ -148,7 +159,7 @@ def reciprocal_rank(ranks: Any) -> float:
         >>> reciprocal_rank(torch.tensor([1, 2]))
         0.75
     """
-    return float(_as_ranks(ranks).reciprocal().mean())
+    return float(as_ranks(ranks).reciprocal().mean())
 
 
 def hits(ranks: Any, k: int) -> float:
@@ -161,8 +172,8 @@ def hits(ranks: Any, k: int) -> float:
         >>> hits(torch.tensor([1, 2, 30]), 1)
         0.3333333333333333
     """
-    _check_k(k)
-    return float((_as_ranks(ranks) <= k).double().mean())
+    check_k(k)
+    return float((as_ranks(ranks) <= k).double().mean())
 
 
 def pooled_hits(positive: Any, negative: Any, k: int) -> float:
@@ -182,7 +193,7 @@ def pooled_hits(positive: Any, negative: Any, k: int) -> float:
         >>> pooled_hits(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 1.0, 0.0]), k=2)
         0.5
     """
-    _check_k(k)
+    check_k(k)
     positive, negative = torch.as_tensor(positive).reshape(-1), torch.as_tensor(negative).reshape(-1)
     if positive.numel() == 0:
         raise UserError("pooled_hits got no positive score; hand in at least one")
@@ -197,7 +208,15 @@ def pooled_hits(positive: Any, negative: Any, k: int) -> float:
     return float((positive > threshold).double().mean())
 
 
-def _check_k(k: int) -> None:
+def check_k(k: int) -> None:
+    """Refuse a k that is no whole number from 1 upwards.
+
+    Raises:
+        UserError: when it is none.
+
+    Example:
+        >>> check_k(10)
+    """
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise UserError(f"k is {k!r}, expected a whole number from 1 upwards")
 
@@ -212,7 +231,7 @@ def ranking_metrics(ranks: Any) -> dict[str, float]:
         >>> ranking_metrics(torch.tensor([1, 2]))["hits@1"]
         0.5
     """
-    values = _as_ranks(ranks)
+    values = as_ranks(ranks)
     result = {"mr": mean_rank(values), "mrr": reciprocal_rank(values)}
     result.update({f"hits@{k}": hits(values, k) for k in (1, 3, 10)})
     result["count"] = float(values.numel())

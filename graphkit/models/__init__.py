@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from graphkit.models.base import Model
 from graphkit.models.entity_prediction import EntityPrediction
+from graphkit.models.kge import ComplEx, DistMult, RotatE, TransE
 from graphkit.models.nbfnet import NBFNet
 from graphkit.models.path_explanation import PathExplanation
 
-__all__ = ["SIZES", "EntityPrediction", "Model", "NBFNet", "PathExplanation", "registry"]
+__all__ = [
+    "SIZES",
+    "ComplEx",
+    "DistMult",
+    "EntityPrediction",
+    "Model",
+    "NBFNet",
+    "PathExplanation",
+    "RotatE",
+    "TransE",
+    "registry",
+]
 
-_MODELS: tuple[type[Model], ...] = (NBFNet,)
+_MODELS: tuple[type[Model], ...] = (NBFNet, DistMult, ComplEx, RotatE, TransE)
 
 #: constructor arguments that come from a task, never from an experiment file
 SIZES = frozenset(name for model in _MODELS for name in model.sizes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -116,25 +118,43 @@ class BellmanFordConv(nn.Module):
             ``[B, N, out_channels]``.
         """
         graph = as_csr(edge_index, x.shape[1])
-        relation = self.relations(query).to(x.dtype)
-        edges = dict(num_nodes=x.shape[1], message=MESSAGES[self.message], edge_weight=edge_weight, edge_mask=edge_mask)
-        boundary = boundary.to(x.dtype)
+        features = self.messages(
+            x, self.relations(query).to(x.dtype), graph, edge_type, edge_weight=edge_weight, edge_mask=edge_mask,
+            boundary=(source, boundary.to(x.dtype)),
+        )  # fmt: skip
+        if self.aggregate == "pna" and classes is None:
+            classes = degree_classes(graph, edge_mask)
+        return self.update(x, features, classes)
+
+    def messages(self, x: Tensor, relation: Tensor, graph: CSRGraph, edge_type: Tensor, **edges: Any) -> Tensor:
+        """The aggregated messages: ``[B, N, 4, in_channels]`` for ``"pna"``, else ``[B, N, in_channels]``.
+
+        Args:
+            x: state ``[B, N, in_channels]``.
+            relation: vectors of the edge types, ``[R2, in_channels]`` or ``[B, R2, in_channels]``.
+            graph, edge_type: the N nodes' edges.
+            edges: ``edge_weight``, ``edge_mask`` and ``boundary`` of :func:`graphkit.ops.relational_spmm`.
+        """
+        edges |= {"num_nodes": x.shape[1], "message": MESSAGES[self.message]}
         if self.aggregate == "pna":
-            features = relational_pna(graph, edge_type, x, relation, boundary=(source, boundary), **edges)  # type: ignore[arg-type]
+            return relational_pna(graph, edge_type, x, relation, **edges)
+        return relational_spmm(graph, edge_type, x, relation, reduce=self.aggregate, **edges)
+
+    def update(self, x: Tensor, features: Tensor, classes: DegreeClasses | None) -> Tensor:
+        """The next state ``[B, N, out_channels]`` from the state and the aggregated messages.
+
+        Args:
+            x: state ``[B, N, in_channels]``.
+            features: ``[B, N, 4, in_channels]`` for ``"pna"``, else ``[B, N, in_channels]``.
+            classes: degree classes of the N nodes; needed for ``"pna"``.
+        """
+        if self.aggregate == "pna":
+            assert classes is not None
             norm = (None, None) if self.norm is None else (self.norm.weight, self.norm.bias)
             return pna_update(
-                x, features, degree_classes(graph, edge_mask) if classes is None else classes, self.linear.weight,
-                self.linear.bias, norm_weight=norm[0], norm_bias=norm[1], eps=1e-5, short_cut=self.short_cut,
+                x, features, classes, self.linear.weight, self.linear.bias, norm_weight=norm[0], norm_bias=norm[1],
+                eps=1e-5, short_cut=self.short_cut,
             )  # fmt: skip
-        features = relational_spmm(
-            graph,
-            edge_type,
-            x,
-            relation,
-            boundary=(source, boundary),
-            reduce=self.aggregate,
-            **edges,  # type: ignore[arg-type]
-        )
         out = self.linear(torch.cat([x, features], -1))
         out = (out if self.norm is None else self.norm(out)).relu()
         return out + x if self.short_cut else out

@@ -116,12 +116,20 @@ class CSRGraph:
         Returns:
             pair: int64 ``[M]``, which i; edge: int64 ``[M]``, columns of ``edge_index``.
 
+        Raises:
+            UserError: ids out of range.
+
         Example:
             >>> graph = CSRGraph(torch.tensor([[0, 2, 0], [1, 1, 1]]), num_nodes=3)
             >>> pair, edge = graph.edges_between(torch.tensor([2, 0]), torch.tensor([1, 1]))
             >>> pair.tolist(), edge.tolist()
             ([0, 1, 1], [1, 0, 2])
         """
+        for ids in (source, target):
+            low, high = (int(v) for v in ids.aminmax()) if len(ids) else (0, -1)
+            if low < 0 or high >= self.num_nodes:
+                # one id too large would name another pair
+                raise UserError(f"pairs hold node id {low if low < 0 else high}, expected ids in [0, {self.num_nodes})")
         wanted = target * self.num_nodes + source
         first = torch.searchsorted(self.key, wanted)
         count = torch.searchsorted(self.key, wanted, right=True) - first

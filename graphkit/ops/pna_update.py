@@ -11,7 +11,7 @@ from graphkit.errors import UserError
 from graphkit.ops._library import call, define, no_second_derivative, public
 from graphkit.ops.csr import CSRGraph
 
-__all__ = ["DegreeClasses", "degree_classes", "pna_update"]
+__all__ = ["DegreeClasses", "classes_of_degrees", "degree_classes", "pna_update"]
 
 public("pna_update", "pna_update")
 
@@ -59,12 +59,26 @@ def degree_classes(graph: CSRGraph, edge_mask: Tensor | None = None) -> DegreeCl
         >>> degree_classes(graph).per_node()[:2].tolist()
         [[1.5, 0.6666666666666666], [1.5, 0.6666666666666666]]
     """
-    degree, order = torch.sort(graph.in_degree(edge_mask) + 1, stable=True)
-    values, count = torch.unique_consecutive(degree, return_counts=True)
-    log = values.to(torch.float64).log()
-    mean = (log * count).sum() / max(len(order), 1)
+    degree = graph.in_degree(edge_mask) + 1
+    return classes_of_degrees(degree, degree)
+
+
+def classes_of_degrees(degree: Tensor, of_all: Tensor) -> DegreeClasses:
+    """Degree classes of chosen nodes, or of nodes that occur several times.
+
+    Args:
+        degree: int64 ``[M]``, degrees of the nodes that are grouped, the boundary message counted.
+        of_all: int64 ``[N]``, degrees of all nodes of the graph, whose mean scales.
+
+    Example:
+        >>> classes_of_degrees(torch.tensor([3, 1, 3]), torch.tensor([1, 3])).order.tolist()
+        [1, 0, 2]
+    """
+    values, order = torch.sort(degree, stable=True)
+    values, count = torch.unique_consecutive(values, return_counts=True)
+    mean = of_all.to(torch.float64).log().sum() / max(len(of_all), 1)
     # no node has an edge: no degree stands out
-    scale = log / mean.clamp(min=torch.finfo(torch.float64).tiny)
+    scale = values.to(torch.float64).log() / mean.clamp(min=torch.finfo(torch.float64).tiny)
     ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
     return DegreeClasses(order.to(torch.int32), ptr, torch.stack([scale, 1 / scale.clamp(min=1e-2)], 1))
 

@@ -168,6 +168,11 @@ def _aggregate(
 
 
 def _check_dense(graph: CSRGraph, x: Tensor, relation: Tensor, message: str) -> None:
+    for name, dense in (("x", x), ("relation", relation)):
+        if not isinstance(dense, Tensor):
+            raise UserError(
+                f"{name} is a {type(dense).__name__}, expected a torch tensor; convert it with torch.as_tensor"
+            )
     if x.dim() != 3 or x.shape[1] != graph.num_nodes:
         raise UserError(f"x has shape {tuple(x.shape)}, expected [B, {graph.num_nodes}, D] (queries, nodes, channels)")
     if x.dtype not in (torch.float32, torch.float64, torch.bfloat16):
@@ -194,6 +199,10 @@ def _check_dense(graph: CSRGraph, x: Tensor, relation: Tensor, message: str) -> 
 
 
 def _check_edge_values(name: str, values: Tensor, graph: CSRGraph, dtypes: tuple[torch.dtype, ...]) -> None:
+    if not isinstance(values, Tensor):
+        raise UserError(
+            f"{name} is a {type(values).__name__}, expected a torch tensor; convert it with torch.as_tensor"
+        )
     if values.dim() != 1 or len(values) != graph.num_edges:
         raise UserError(f"{name} has shape {tuple(values.shape)}, expected [{graph.num_edges}], one value per edge")
     if values.dtype not in dtypes:

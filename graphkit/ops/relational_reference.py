@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from graphkit.ops import relational_scatter
 from graphkit.ops._library import define, no_second_derivative
 
 __all__ = ["MESSAGES", "REDUCES"]
@@ -41,7 +43,7 @@ def _message_gradients(kind: int, g: Tensor, x: Tensor, relation: Tensor) -> tup
     return torch.cat([p * c + q * d, q * c - p * d], -1), torch.cat([p * a + q * b, q * a - p * b], -1)
 
 
-class _Edges:
+class Edges:
     """The kept edges of one call with everything they carry, in the accumulator's dtype."""
 
     def __init__(self, ptr: Tensor, source: Tensor, kind: Tensor, weight: Tensor | None, keep: Tensor | None, x: Tensor,
@@ -70,16 +72,16 @@ def _dense_boundary(x: Tensor, source: Tensor | None, boundary: Tensor | None, d
     return dense
 
 
-def _counts(edges: _Edges, bounded: bool) -> Tensor:
+def _counts(edges: Edges, bounded: bool) -> Tensor:
     return torch.bincount(edges.target, minlength=edges.num_nodes).to(edges.dtype) + bounded
 
 
-def _sum(edges: _Edges, m: Tensor, boundary: Tensor | None) -> Tensor:
+def _sum(edges: Edges, m: Tensor, boundary: Tensor | None) -> Tensor:
     total = m.new_zeros(m.shape[0], edges.num_nodes, m.shape[2]) if boundary is None else boundary
     return total.index_add(1, edges.target, m)
 
 
-def _extreme(edges: _Edges, boundary: Tensor | None, with_arg: bool, high: bool) -> tuple[Tensor, Tensor]:
+def _extreme(edges: Edges, boundary: Tensor | None, with_arg: bool, high: bool) -> tuple[Tensor, Tensor]:
     """Maximum or minimum and the lowest position that attains it; the boundary is position -1."""
     m = edges.message
     index = edges.target.view(1, -1, 1).expand_as(m)
@@ -98,31 +100,38 @@ def _extreme(edges: _Edges, boundary: Tensor | None, with_arg: bool, high: bool)
     return best, arg.int()
 
 
-def _forward(ptr: Tensor, source: Tensor, kind: Tensor, weight: Tensor | None, keep: Tensor | None, x: Tensor, relation: Tensor,
-             boundary_source: Tensor | None, boundary: Tensor | None, t_ptr: Tensor, t_target: Tensor, t_position: Tensor,
-             message: int, reduce: int, empty: float, with_arg: bool) -> tuple[Tensor, Tensor]:  # fmt: skip
-    edges = _Edges(ptr, source, kind, weight, keep, x, relation, message)
-    first = _dense_boundary(x, boundary_source, boundary, edges.dtype)
-    count = _counts(edges, first is not None).view(1, -1, 1)
-    arg = torch.empty(0, dtype=torch.int32, device=x.device)
-    if reduce in (_SUM, _MEAN):
-        out = _sum(edges, edges.message, first)
-        out = out / count if reduce == _MEAN else out
-    elif reduce in (_MAX, _MIN):
-        out, found = _extreme(edges, first, with_arg, reduce == _MAX)
-        arg = found if with_arg else arg
-    else:
-        mean = _sum(edges, edges.message, first) / count
-        # about the mean as rounded, and then about what that missed
-        deviation, rest = edges.message - mean[:, edges.target], None if first is None else first - mean
-        variance = _sum(edges, deviation**2, None if rest is None else rest**2) / count
-        variance = variance - (_sum(edges, deviation, rest) / count) ** 2
-        high, at_high = _extreme(edges, first, with_arg, True)
-        low, at_low = _extreme(edges, first, with_arg, False)
-        out = torch.stack([mean, high, low, variance.clamp(min=VARIANCE_FLOOR).sqrt()], 2)
-        arg = torch.stack([at_high, at_low], 2) if with_arg else arg
-        count = count.unsqueeze(2)
-    return out.masked_fill(count == 0, empty).to(x.dtype), arg
+def forward_of(
+    total: Callable[..., Tensor], extreme: Callable[..., tuple[Tensor, Tensor]]
+) -> Callable[..., tuple[Tensor, Tensor]]:
+    """The forward over a sum and an extreme of its own: torch's here, torch-scatter's in another backend."""
+
+    def forward(ptr: Tensor, source: Tensor, kind: Tensor, weight: Tensor | None, keep: Tensor | None, x: Tensor, relation: Tensor,
+                boundary_source: Tensor | None, boundary: Tensor | None, t_ptr: Tensor, t_target: Tensor, t_position: Tensor,
+                message: int, reduce: int, empty: float, with_arg: bool) -> tuple[Tensor, Tensor]:  # fmt: skip
+        edges = Edges(ptr, source, kind, weight, keep, x, relation, message)
+        first = _dense_boundary(x, boundary_source, boundary, edges.dtype)
+        count = _counts(edges, first is not None).view(1, -1, 1)
+        arg = torch.empty(0, dtype=torch.int32, device=x.device)
+        if reduce in (_SUM, _MEAN):
+            out = total(edges, edges.message, first)
+            out = out / count if reduce == _MEAN else out
+        elif reduce in (_MAX, _MIN):
+            out, found = extreme(edges, first, with_arg, reduce == _MAX)
+            arg = found if with_arg else arg
+        else:
+            mean = total(edges, edges.message, first) / count
+            # about the mean as rounded, and then about what that missed
+            deviation, rest = edges.message - mean[:, edges.target], None if first is None else first - mean
+            variance = total(edges, deviation**2, None if rest is None else rest**2) / count
+            variance = variance - (total(edges, deviation, rest) / count) ** 2
+            high, at_high = extreme(edges, first, with_arg, True)
+            low, at_low = extreme(edges, first, with_arg, False)
+            out = torch.stack([mean, high, low, variance.clamp(min=VARIANCE_FLOOR).sqrt()], 2)
+            arg = torch.stack([at_high, at_low], 2) if with_arg else arg
+            count = count.unsqueeze(2)
+        return out.masked_fill(count == 0, empty).to(x.dtype), arg
+
+    return forward
 
 
 def _gradient_of(m: Tensor, node: Tensor, position: Tensor, out: Tensor, arg: Tensor, grad: Tensor, share: Tensor,
@@ -151,7 +160,7 @@ def _backward(ptr: Tensor, source: Tensor, kind: Tensor, weight: Tensor | None, 
               boundary_source: Tensor | None, boundary: Tensor | None, t_ptr: Tensor, t_target: Tensor, t_position: Tensor,
               out: Tensor, arg: Tensor, grad: Tensor, message: int, reduce: int, needs: int,
               ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    edges = _Edges(ptr, source, kind, weight, keep, x, relation, message)
+    edges = Edges(ptr, source, kind, weight, keep, x, relation, message)
     first = _dense_boundary(x, boundary_source, boundary, edges.dtype)
     share = 1 / _counts(edges, first is not None).clamp(min=1)
     g = _gradient_of(edges.message, edges.target, edges.position, out, arg, grad, share, reduce, edges.dtype)
@@ -251,8 +260,9 @@ define(
 )
 define(
     f"relational_aggregate({_INPUTS}, int message, int reduce, float empty, bool with_arg) -> (Tensor, Tensor)",
-    _forward,
+    forward_of(_sum, _extreme),
     fake=_fake_forward,
     setup_context=_setup_context,
     backward=_autograd,
+    scatter_body=forward_of(relational_scatter.total, relational_scatter.extreme),
 )

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from kg_samples import random_task, task_of, triple_lists
 from scipy.stats import chisquare
 
+from graphkit.data import MessageGraph, QueryBatch, corrupt
 from graphkit.data.random_streams import permutation, uniform_below
 from graphkit.errors import UserError
 
@@ -148,3 +149,14 @@ def test_an_empty_or_unknown_split_is_refused():
         task.loader("valid")
     with pytest.raises(UserError, match="did you mean 'valid'"):
         task.loader("valdi")
+
+
+def test_tail_form_asks_every_row_for_a_tail():
+    facts = torch.tensor([[0, 1, 2], [3, 0, 1], [2, 2, 0], [1, 1, 3], [4, 0, 4]])
+    graph = MessageGraph.from_triples(facts, 5, 3)
+    batch = QueryBatch(graph, corrupt(facts, None, 5, 6, seed=0, epoch=0, step=0))
+    sources, relations, targets = batch.tail_form()
+    for row, triples in enumerate(batch.triples.tolist()):
+        for column, (head, relation, tail) in enumerate(triples):
+            asked = (head, relation, tail) if row < 2 else (tail, relation + 3, head)
+            assert (sources[row], relations[row], targets[row, column]) == asked

@@ -2,10 +2,13 @@
 
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
+
+sys.path.insert(0, str(Path(__file__).parent))  # the samples beside the tests
 
 _DATA = Path(os.environ.get("GRAPHKIT_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 

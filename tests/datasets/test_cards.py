@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 import graphkit.datasets as datasets
+from graphkit.data import InductiveKnowledgeGraphTask
 from graphkit.datasets.readers import READERS
 from graphkit.errors import UserError
 
@@ -15,19 +16,34 @@ NAMES = [card.name for card in CARDS]
 
 def test_the_expected_data_sets_are_there():
     expected = {"umls", "kinship", "nations", "countries/s1", "countries/s2", "countries/s3", "codex-s", "codex-m"}
-    expected |= {"wn18", "wn18rr", "fb15k-237", "fb15k-237/v1", "wn18rr/v1"}
+    expected |= {"wn18", "wn18rr", "fb15k-237", "ogbl-biokg", "ogbl-wikikg2"}
+    expected |= {f"{family}/v{k}" for family in ("fb15k-237", "wn18rr", "nell-995") for k in (1, 2, 3, 4)}
     assert expected <= set(NAMES)
 
 
 @pytest.mark.parametrize("card", CARDS, ids=NAMES)
 def test_a_card_is_complete(card):
-    assert card.reader in READERS and card.task == "knowledge_graph"
-    assert set(card.statistics) == {"entities", "relations", "train", "valid", "test"}
+    assert card.reader in READERS
+    assert card.task in ("graph", "knowledge_graph", "inductive_knowledge_graph", "ogb_knowledge_graph")
+    sizes = {"entities", "relations", "train", "valid", "test"}
+    paths = ["train.txt", "valid.txt", "test.txt"]
+    if card.task == "inductive_knowledge_graph":
+        sizes |= {"test_entities", "test_facts"}
+        key = card.files[0].path.split("/")[0]
+        paths = [f"{key}/train.txt", f"{key}/valid.txt", f"{key}_ind/train.txt", f"{key}_ind/test.txt"]
+    if card.task == "graph":
+        sizes = {"nodes", "edges", "features", "classes"}
+        paths = [file.path for file in card.files]  # what they are called is the reader's affair
+    assert set(card.statistics) == sizes
     assert card.folders and card.licence and card.citation and card.source and card.title and card.defects
     assert not any(folder.startswith("/") or ".." in folder for folder in card.folders)
-    assert [file.path for file in card.files] == ["train.txt", "valid.txt", "test.txt"]
+    if card.task == "ogb_knowledge_graph":  # one archive holds all files
+        paths = [file.path for file in card.files]
+        assert {path.split("/")[0] for path in paths} == {"split", "raw", "mapping"}
+        assert card.archive["url"].startswith("https://") and not any(".." in path for path in paths)
+    assert [file.path for file in card.files] == paths
     for file in card.files:
-        assert file.url.startswith("https://")
+        assert card.archive or file.url.startswith("https://")
         for size, digest in file.accepted:
             assert size > 0 and re.fullmatch("[0-9a-f]{64}", digest)
 
@@ -67,9 +83,24 @@ def test_statistics_and_leaks_of_the_real_data(name, data_root, monkeypatch):
     missing = [place.file for place in datasets.where(name) if place.path is None]
     if missing:
         pytest.skip(f"{name} is neither in GRAPHKIT_DATA nor in an installed distribution: {missing}")
-    task = datasets.load(name)
-    assert task.statistics() == datasets.card(name).statistics
-    assert task.leak_check()
+    if datasets.card(name).task == "graph":
+        task = datasets.load(name, task="link")
+        sizes = datasets.card(name).statistics
+        assert {key: sizes[key] for key in ("nodes", "edges", "features")}.items() <= task.statistics().items()
+    else:
+        task = datasets.load(name)
+        assert task.statistics() == datasets.card(name).statistics
+    certificate = task.leak_check()
+    if isinstance(task, InductiveKnowledgeGraphTask):
+        shared = len(task.shared_entities())
+        assert [count for _, count, _ in certificate.warnings] == ([shared] if shared else [])
+        known = [text for text in datasets.card(name).defects if "in both graphs" in text]
+        assert [int(text.split()[0]) for text in known] == ([shared] if shared else [])
+
+
+def test_the_known_overlaps_are_in_the_cards():
+    overlaps = {card.name: int(text.split()[0]) for card in CARDS for text in card.defects if "in both graphs" in text}
+    assert overlaps == {"wn18rr/v3": 8, "nell-995/v3": 3, "nell-995/v4": 1}
 
 
 def test_a_card_of_ones_own(toy):

@@ -114,3 +114,18 @@ def test_a_cache_without_room_for_a_download(served, tmp_path, monkeypatch):
     monkeypatch.setenv("GRAPHKIT_CACHE", str(blocked))
     with pytest.raises(UserError, match="cannot be written to"):
         datasets.load(served.name)
+
+
+def test_files_in_folders_are_fetched_into_folders(served, cache):
+    """As of GraIL's data sets: KEY/train.txt and KEY_ind/train.txt have one name in two folders."""
+    for number, file in enumerate(served.content["files"]):
+        folder = served.served / f"part{number}"
+        folder.mkdir()
+        shutil.move(served.served / file["path"], folder / "rows.txt")
+        file["url"] = file["url"].replace(file["path"], f"part{number}/rows.txt")
+        file["path"] = f"part{number}/rows.txt"
+    served.write()
+    places = datasets.fetch(served.name)
+    assert [place.path for place in places] == [cache / "raw" / "toy" / f"part{n}" / "rows.txt" for n in range(3)]
+    shutil.rmtree(served.served)
+    assert [place.origin for place in datasets.fetch(served.name)] == ["cache"] * 3

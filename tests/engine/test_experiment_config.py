@@ -163,6 +163,15 @@ def test_schema_follows_options_handed_to_a_base_class():
         typed_options(Model, {}, what="option", where=str)
 
 
+def test_text_stays_text_where_more_than_text_is_taken():
+    def read(*, file: str | None = None, column: int | str = 0):
+        pass
+
+    options = {"what": "option", "where": str}
+    assert typed_options(read, {"file": "# x", "column": "null"}, **options) == {"file": "# x", "column": "null"}
+    assert typed_options(read, {"column": 3}, **options) == {"file": None, "column": 3}
+
+
 def test_type_names():
     assert type_name(list[int] | None) == "a list, each a whole number or null"
     assert type_name(dict[str, int]) == "a mapping"

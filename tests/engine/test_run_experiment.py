@@ -59,8 +59,19 @@ def test_a_used_directory_needs_resume_and_the_same_configuration(tiny, out):
     with pytest.raises(UserError, match=r"already holds a run; go on with it with --resume, or choose another --out"):
         run_experiment(load_config(tiny), out)
     with pytest.raises(UserError) as caught:
+        run_experiment(load_config(tiny, ["--train.lr", "0.5", "--seeds", "1-2"]), out, resume=True)
+    assert str(caught.value).splitlines()[1:] == ["  train.lr: 0.01 -> 0.5", "  seeds: [0, 1] -> [1, 2]"]
+    with pytest.raises(UserError, match="another configuration"):
         run_experiment(load_config(tiny, ["--train.lr", "0.5", "--seeds", "0-2"]), out, resume=True)
-    assert str(caught.value).splitlines()[1:] == ["  train.lr: 0.01 -> 0.5", "  seeds: [0, 1] -> [0, 1, 2]"]
+
+
+def test_further_seeds_can_be_added(tiny, out):
+    first = run_experiment(load_config(tiny), out)
+    more = run_experiment(load_config(tiny, ["--seeds", "0-2"]), out, resume=True)
+    assert [run.test for run in more[:2]] == [run.test for run in first]
+    assert sorted({line["seed"] for line in lines(out / "results.jsonl")}) == [0, 1, 2]
+    with pytest.raises(UserError, match=r"seeds: .* -> "):  # the longer configuration is the run's from now on
+        run_experiment(load_config(tiny), out, resume=True)
 
 
 def test_resume_of_a_finished_run_trains_nothing(tiny, out):

@@ -15,7 +15,20 @@ def knowledge_graph(seed=0, entities=12):
     return KnowledgeGraphTask.from_names("inverses", facts, facts[:2], facts[2:4])
 
 
-SAMPLES = {"NBFNet": (knowledge_graph, {"hidden_channels": 16, "num_layers": 2})}
+def neighbours(entities=12):
+    """Pairs that are beside each other: a symmetric relation, which DistMult and TransE can tell as well."""
+    pairs = [(f"e{i}", "beside", f"e{i + 1}") for i in range(0, entities, 2)]
+    facts = pairs + [(b, r, a) for a, r, b in pairs]
+    return KnowledgeGraphTask.from_names("neighbours", facts, facts[:2], facts[2:4])
+
+
+SAMPLES = {
+    "NBFNet": (knowledge_graph, {"hidden_channels": 16, "num_layers": 2}),
+    "DistMult": (neighbours, {"hidden_channels": 32}),
+    "ComplEx": (knowledge_graph, {"hidden_channels": 32, "objective": "softmax", "regularizer_weight": 1e-5}),
+    "RotatE": (knowledge_graph, {"hidden_channels": 32, "objective": "margin", "margin": 0.5}),
+    "TransE": (neighbours, {"hidden_channels": 32, "objective": "margin", "margin": 0.3}),
+}
 
 
 @pytest.fixture(params=sorted(registry()))

@@ -176,6 +176,14 @@ def test_edges_between_of_no_pairs(graph):
     assert [part.tolist() for part in graph.edges_between(none, none)] == [[], []]
 
 
+def test_edges_between_ids_that_would_name_another_pair_are_refused(graph):
+    # N + 0 * N is what the pair (0, 1) sorts under
+    with pytest.raises(UserError, match=rf"node id {graph.num_nodes}, expected ids in \[0, {graph.num_nodes}\)"):
+        graph.edges_between(torch.tensor([graph.num_nodes]), torch.tensor([0]))
+    with pytest.raises(UserError, match="node id -1"):
+        graph.edges_between(torch.tensor([0]), torch.tensor([-1]))
+
+
 def test_to_keeps_everything_but_the_remembered_values(graph):
     values = torch.arange(7)
     graph.by_position(values, torch.int32)

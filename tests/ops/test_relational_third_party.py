@@ -56,3 +56,15 @@ def test_aggregations_of_pyg(backend, reduce):
     message = torch.cat([message.real, message.imag], -1)
     wanted = scatter(message, target, dim=1, dim_size=40, reduce=reduce)
     torch.testing.assert_close(inputs.run(), wanted, rtol=1e-12, atol=1e-12)
+
+
+def test_torch_scatter_serves_graphs_without_edges_and_says_so():
+    pytest.importorskip("torch_scatter")
+    with ops.force_backend("scatter"):
+        assert ops.backend_of("relational_spmm") == "scatter"
+        for reduce in REDUCES:
+            for graph in ("edgeless", "one node"):
+                inputs = make_inputs("mul", reduce, graph=graph)
+                with ops.force_backend("python"):
+                    wanted = inputs.run()
+                torch.testing.assert_close(inputs.run(), wanted)

@@ -1,0 +1,211 @@
+"""Random search for the embedding models: the same budget for each method, the winner by validation MRR alone.
+
+    python experiments/kge/search.py                                      search what is missing, write the experiments
+    python experiments/kge/search.py --methods rotate --data nations      one method on one data set
+
+Trial k of a method on a data set is drawn from (method, data, k), so a search that was stopped goes on where it was. Each
+trial is a line of experiments/results/search/kge-METHOD-DATA.jsonl: its settings, its validation metrics, what it cost.
+The best trial becomes experiments/kge/METHOD-DATA.yaml. Test metrics are neither looked at nor recorded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import math
+import random
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))
+
+import torch  # noqa: E402
+
+from graphkit.datasets import load  # noqa: E402
+from graphkit.engine import fit  # noqa: E402
+from graphkit.engine.environment import device_name, git_commit, versions  # noqa: E402
+from graphkit.engine.progress import SilentReporter  # noqa: E402
+from graphkit.engine.run_directory import read_lines, writing  # noqa: E402
+from graphkit.engine.seeding import seeded  # noqa: E402
+from graphkit.engine.yaml_text import dump_yaml  # noqa: E402
+from graphkit.errors import UserError, nearest  # noqa: E402
+from graphkit.models import registry  # noqa: E402
+
+TRIALS = 12
+TRAIN = {"epochs": 150, "evaluate_every": 5, "patience": 6}  # of every trial: 30 epochs without a better validation
+NEGATIVES = 64
+PAPERS = {
+    "DistMult": "Yang et al., Embedding Entities and Relations for Learning and Inference in Knowledge Bases, ICLR 2015",
+    "ComplEx": "Trouillon et al., Complex Embeddings for Simple Link Prediction, ICML 2016",
+    "RotatE": "Sun et al., RotatE: Knowledge Graph Embedding by Relational Rotation in Complex Space, ICLR 2019",
+    "TransE": "Bordes et al., Translating Embeddings for Modeling Multi-relational Data, NeurIPS 2013",
+}
+BESIDE = {
+    "distmult-umls": [
+        {"name": "DistMult (pykeen)", "mrr": 0.63, "source": "30 epochs; filtered, both sides, same split"}
+    ],
+    "rotate-umls": [{"name": "RotatE (pykeen)", "mrr": 0.836, "source": "60 epochs; filtered, both sides, same split"}],
+}
+
+
+def between(low: float, high: float) -> Callable[[random.Random], float]:
+    """Log-uniform, to two digits."""
+    return lambda draw: float(f"{math.exp(draw.uniform(math.log(low), math.log(high))):.2g}")
+
+
+def one_of(*values: Any) -> Callable[[random.Random], Any]:
+    return lambda draw: draw.choice(values)
+
+
+FACTORS = {
+    "hidden_channels": one_of(64, 128, 256),
+    "objective": one_of("softmax", "logistic"),
+    "regularizer_weight": between(1e-4, 1e-1),
+}
+MODELS: dict[str, dict[str, Callable[[random.Random], Any]]] = {
+    "DistMult": FACTORS,
+    "ComplEx": FACTORS,
+    "RotatE": {
+        "hidden_channels": one_of(64, 128, 256),
+        "objective": one_of("softmax", "logistic"),
+        "margin": one_of(3.0, 6.0, 9.0),
+        "adversarial_temperature": one_of(0.5, 1.0, 2.0),
+        "regularizer_weight": between(1e-6, 1e-3),
+    },
+    "TransE": {
+        "hidden_channels": one_of(32, 64, 128),
+        "objective": one_of("softmax", "logistic", "margin"),
+        "p_norm": one_of(1.0, 2.0),
+        "scale": between(5.0, 100.0),
+        "margin": one_of(1.0, 3.0, 9.0),
+        "adversarial_temperature": one_of(0.5, 1.0, 2.0),
+    },
+}
+TRAINING = {"lr": between(3e-3, 5e-2), "batch_size": one_of(256, 1024)}
+
+
+def settings(model: str, data: str, trial: int) -> dict[str, dict[str, Any]]:
+    """The sections ``model``, ``loader`` and ``train`` of a trial; they depend on nothing but the arguments."""
+    draw = random.Random(f"{model}/{data}/{trial}")
+    options = {name: choose(draw) for name, choose in MODELS[model].items()}
+    lr, batch_size = TRAINING["lr"](draw), TRAINING["batch_size"](draw)
+    return {
+        "loader": {"batch_size": batch_size, "num_negatives": NEGATIVES},
+        "model": {"name": model, **options},
+        "train": {"lr": lr, **TRAIN},
+    }
+
+
+def run_trial(task: Any, trial: int, sections: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Train once; the line of the record. A training that diverges has no validation metrics and says so."""
+    made = registry()[sections["model"]["name"]]
+    options = {name: value for name, value in sections["model"].items() if name != "name"}
+    with seeded(0):
+        model = made.for_task(task, **options)
+    found: dict[str, Any]
+    try:
+        run = fit(model, task, seed=0, loader=sections["loader"], reporter=SilentReporter(), **sections["train"])
+        found = {"valid": run.valid, "epoch": run.best_epoch, "epochs": len(run.history), "steps": run.steps}
+        found["seconds"] = round(run.seconds, 3)
+    except UserError as error:
+        found = {"valid": None, "error": str(error)}
+    return {
+        "data": task.name, "trial": trial, **sections, **found, "seed": 0, "parameters": model.num_parameters(),
+        "device": device_name(next(model.parameters()).device), "threads": torch.get_num_threads(),
+        "commit": git_commit(), "versions": versions(),
+        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }  # fmt: skip
+
+
+def search(model: str, task: Any, record: Path, trials: int = TRIALS) -> list[dict[str, Any]]:
+    """Run the trials that the record lacks; the record's lines.
+
+    Raises:
+        UserError: the record holds trials of another search space.
+    """
+    lines = read_lines(record)
+    for line in lines:
+        wanted = settings(model, task.name, line["trial"])
+        if {section: line[section] for section in wanted} != wanted:
+            raise UserError(
+                f"{record}: trial {line['trial']} was drawn from another search space; remove the file to search anew"
+            )
+    done = {line["trial"] for line in lines}
+    for trial in range(trials):
+        if trial in done:
+            continue
+        lines.append(run_trial(task, trial, settings(model, task.name, trial)))
+        with writing(record) as file:
+            file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
+        told = lines[-1]["valid"]["mrr"] if lines[-1]["valid"] else "diverged"
+        print(f"{record.stem} trial {trial}: valid mrr {told}", flush=True)
+    return lines
+
+
+def best(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The trial with the highest validation MRR, the earliest on a tie.
+
+    Raises:
+        UserError: every trial diverged.
+    """
+    finished = [line for line in lines if line["valid"]]
+    if not finished:
+        raise UserError("no trial has validation metrics; widen the search space")
+    return max(finished, key=lambda line: (line["valid"]["mrr"], -line["trial"]))
+
+
+def experiment(lines: Sequence[dict[str, Any]]) -> str:
+    """The YAML of the best trial's experiment."""
+    found = best(lines)
+    model, data = found["model"]["name"], found["data"]
+    name = f"{model.lower()}-{data}"
+    reference = {"paper": PAPERS[model], "table": None, "metrics": {}}
+    if name in BESIDE:
+        reference["beside"] = BESIDE[name]
+    config = {
+        "name": f"kge/{name}",
+        "reference": reference,
+        "protocol": {"select": "mrr", "ties": "pessimistic"},
+        "data": {"name": data},
+        **{section: found[section] for section in ("loader", "model", "train")},
+        "seeds": [0, 1, 2],
+        "budget": "seconds to a minute a seed on one thread",
+    }
+    notice = (
+        f"# written by experiments/kge/search.py: trial {found['trial']}, the best of {len(lines)} on validation MRR "
+        f"({found['valid']['mrr']:.4f})\n"
+    )
+    return notice + dump_yaml(config)
+
+
+def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """Run from the command line; the exit status."""
+    parser = argparse.ArgumentParser(description="Random search for the embedding models.")
+    parser.add_argument("--methods", default=",".join(model.lower() for model in MODELS))
+    parser.add_argument("--data", default="umls,nations")
+    parser.add_argument("--trials", type=int, default=TRIALS)
+    options = parser.parse_args(arguments)
+    models = {model.lower(): model for model in MODELS}
+    try:
+        for data in options.data.split(","):
+            task = load(data)
+            for method in options.methods.split(","):
+                if method not in models:
+                    raise UserError(nearest(method, models, "method"))
+                record = root / "experiments" / "results" / "search" / f"kge-{method}-{data}.jsonl"
+                lines = search(models[method], task, record, options.trials)
+                with writing(root / "experiments" / "kge" / f"{method}-{data}.yaml") as file:
+                    file.write(experiment(lines).encode())
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
