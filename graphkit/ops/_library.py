@@ -22,7 +22,17 @@ import torch
 
 from graphkit.errors import UserError, nearest
 
-__all__ = ["OPS", "backend_of", "call", "define", "force_backend", "library_file", "load_native", "no_second_derivative", "public"]
+__all__ = [
+    "OPS",
+    "backend_of",
+    "call",
+    "define",
+    "force_backend",
+    "library_file",
+    "load_native",
+    "no_second_derivative",
+    "public",
+]
 
 _NAMESPACES = {"native": "graphkit", "python": "graphkit_python", "scatter": "graphkit_scatter"}
 _LIBRARIES = {name: torch.library.Library(name, "FRAGMENT") for name in _NAMESPACES.values()}
@@ -73,7 +83,9 @@ def define(
 
 def no_second_derivative(operators: Any, ctx: Any, *grads: Any) -> Any:
     """The gradient of an operator that is itself a gradient: refused, because leaving it out would be silently wrong."""
-    raise UserError("second derivatives of this operator are not defined; write the layer in plain torch where they are needed")
+    raise UserError(
+        "second derivatives of this operator are not defined; write the layer in plain torch where they are needed"
+    )
 
 
 def public(name: str, operator: str) -> None:
