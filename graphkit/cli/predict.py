@@ -118,15 +118,16 @@ def _show(entries: list[dict[str, Any]], with_known: bool) -> None:
 
 
 def _progress() -> Callable[[int, int], None] | None:
-    """Rewrites a line on a terminal when there is more than one batch."""
+    """On a terminal, a line that is rewritten with every batch; nothing where one batch is enough."""
     if not sys.stderr.isatty():
         return None
+    batches = 0
 
     def progress(done: int, total: int) -> None:
-        if total > done or progress.shown:  # type: ignore[attr-defined]
-            progress.shown = True  # type: ignore[attr-defined]
+        nonlocal batches
+        batches += 1
+        if batches > 1 or done < total:
             sys.stderr.write(f"\r{done} of {total} queries" + ("\n" if done == total else ""))
             sys.stderr.flush()
 
-    progress.shown = False  # type: ignore[attr-defined]
     return progress
