@@ -52,6 +52,8 @@ class InductiveKnowledgeGraphTask(KnowledgeGraphTask):
         (['italy', 'rome'], ['cusco', 'lima', 'peru'])
     """
 
+    selectable = (*KnowledgeGraphTask.selectable, "hits@10(50)")
+
     def __init__(
         self,
         name: str,

@@ -47,6 +47,8 @@ class KnowledgeGraphTask:
 
     primary_metric = "mrr"
     """The metric that selects the best epoch; higher is better."""
+    selectable: tuple[str, ...] = ("mrr", "hits@1", "hits@3", "hits@10", "tail_mrr", "head_mrr")
+    """Metrics that can select an epoch."""
 
     def __init__(
         self,

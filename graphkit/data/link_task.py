@@ -58,6 +58,8 @@ class LinkTask:
 
     primary_metric = "auc"
     """The metric that selects the best epoch; higher is better."""
+    selectable = ("auc", "ap")
+    """Metrics that can select an epoch."""
 
     num_relations = 1
     """Edges have no kinds."""

@@ -15,7 +15,7 @@ from graphkit.engine.distributed import OneProcess, ProcessLost, joined
 from graphkit.engine.evaluate import evaluate, evaluation_options
 from graphkit.engine.explanations import record_explanations
 from graphkit.engine.interrupt import Interrupted, InterruptGuard
-from graphkit.engine.options import check_options, check_ranges
+from graphkit.engine.options import check_options, check_ranges, check_selection
 from graphkit.engine.progress import Reporter, SilentReporter, default_reporter
 from graphkit.engine.results import read_run, record_run
 from graphkit.engine.run_directory import RunDirectory
@@ -134,6 +134,7 @@ def fit(
     }  # fmt: skip
     check_ranges({**options, "checkpoint_every": checkpoint_every})
     _check_task_options(loader, evaluation, task)
+    check_selection(task, select)
     processes = joined()
     place = processes.device(device)
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda" if amp == "auto" else amp)

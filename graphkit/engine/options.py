@@ -9,7 +9,7 @@ from typing import Any
 
 from graphkit.errors import UserError, nearest
 
-__all__ = ["accepted", "check_options", "check_ranges"]
+__all__ = ["accepted", "check_options", "check_ranges", "check_selection"]
 
 
 def accepted(function: Callable[..., Any], without: Collection[str] = ()) -> set[str] | None:
@@ -68,3 +68,14 @@ def check_ranges(options: Mapping[str, Any], where: Callable[[str], str] = str) 
             raise UserError(f"{where(name)} is {value!r}, expected a number {'of at least' if zero else 'above'} 0")
     if options.get("amp", "auto") not in (True, False, "auto"):
         raise UserError(f"{where('amp')} is {options['amp']!r}, expected true, false or 'auto'")
+
+
+def check_selection(task: Any, metric: str) -> None:
+    """Refuse a metric that cannot select an epoch, before anything is computed; a task that lists none decides itself.
+
+    Raises:
+        UserError: naming the metric and the nearest one that can.
+    """
+    known = getattr(task, "selectable", None)
+    if known is not None and metric not in known:
+        raise UserError(nearest(metric, known, "metric to select epochs by"))

@@ -14,7 +14,7 @@ from graphkit.engine.distributed import joined
 from graphkit.engine.environment import environment
 from graphkit.engine.evaluate import evaluate, evaluation_options, known_seed, load_model, trained_seeds
 from graphkit.engine.fit import Run, fit
-from graphkit.engine.options import accepted
+from graphkit.engine.options import accepted, check_selection
 from graphkit.engine.progress import Reporter
 from graphkit.engine.recorded import recorded_task
 from graphkit.engine.run_directory import RunDirectory, read_lines, told, writing
@@ -166,6 +166,7 @@ def _evaluation(config: Config, task: Any) -> dict[str, Any]:
 
 
 def _check_protocol(config: Config, task: Any) -> None:
+    check_selection(task, config.protocol["select"] or task.primary_metric)
     known = accepted(task.evaluate)
     if config.protocol["ties"] != "pessimistic" and known is not None and "ties" not in known:
         raise UserError(f"protocol.ties is {config.protocol['ties']!r}, but {task.name} has no ranks; leave it out")

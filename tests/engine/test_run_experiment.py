@@ -32,7 +32,7 @@ def test_a_run_leaves_everything_a_reader_needs(tiny, out):
     ]  # fmt: skip
     expected = {
         "experiment", "data", "model", "seed", "split", "metrics", "epoch", "parameters", "seconds", "steps", "device",
-        "threads", "commit", "versions", "select", "ties", "time",
+        "threads", "processes", "commit", "versions", "select", "ties", "time",
     }  # fmt: skip
     assert set(records[0]) == expected
     assert records[1]["metrics"] == runs[0].test and records[0]["ties"] == "pessimistic"
@@ -194,3 +194,9 @@ def test_report_after_a_published_figure(tiny, out):
     run_experiment(load_config(tiny), out)
     assert "0.50" in (out / "report.md").read_text()
     assert yaml.safe_load((out / "config.yaml").read_text())["reference"]["metrics"] == {"mrr": "0.50"}
+
+
+def test_a_metric_that_cannot_select_is_refused_before_anything_is_written(tiny, out):
+    with pytest.raises(UserError, match=r"unknown metric to select epochs by 'mmr'; did you mean 'mrr'"):
+        run_experiment(load_config(tiny, ["--protocol.select", "mmr"]), out)
+    assert not out.exists()
