@@ -285,7 +285,14 @@ class NBFNet(EntityPrediction, PathExplanation, Model):
 
         Returns:
             ``[T, E]``, 0 for edges that are taken out.
+
+        Raises:
+            UserError: for a symmetric model, whose score joins two passes.
         """
+        if self.symmetric:
+            raise UserError(
+                "a symmetric NBFNet scores pairs of an undirected graph; paths explain knowledge graphs only"
+            )
         device, dtype = graph.edge_index.device, self.query.weight.dtype
         dtype = torch.float64 if dtype == torch.float64 else torch.float32
         with torch.inference_mode(False), torch.enable_grad(), evaluation_mode(self):

@@ -185,3 +185,10 @@ def test_a_diverged_model_is_named():
 def test_a_model_says_how_its_edges_matter():
     with pytest.raises(NotImplementedError, match="Silent does not say"):
         type("Silent", (PathExplanation,), {})().explain(task_of(random_triples()), 0, 0, 5)
+
+
+def test_a_symmetric_model_is_refused():
+    triples = torch.tensor([[0, 0, 1]])
+    model = NBFNet(1, 4, 2, symmetric=True, dependent=False)
+    with pytest.raises(UserError, match="paths explain knowledge graphs only"):
+        model.edge_importance(message_graph(triples), 0, 0, 1)
