@@ -36,6 +36,7 @@ class PairLoader:
         UserError: for sizes below 1, no edges, or a start beyond the end.
 
     Example:
+        >>> import torch
         >>> edges = torch.tensor([[0, 1], [1, 2]])
         >>> graph, gaps = MessageGraph.from_edges(edges, 4), NonEdges.of(edges, 4)
         >>> loader = PairLoader(graph, edges, gaps, batch_size=2, num_negatives=3)
