@@ -247,7 +247,7 @@ def _iterate_blocks(
     pairs, hop3 = _pair_keys(wanted)
     bits = sum(1 << PAIR_KEYS.index(key) for key in pairs) | (1 << HOP3_BIT if hop3 else 0)
     edge_values = _edge_values(graph, wanted, wide)
-    for begin, end in zip([0, *ends[:-1]], ends, strict=True):
+    for begin, end in zip([0, *ends], ends, strict=False):
         first, last = int(graph.ptr[begin]), int(graph.ptr[end])
         crow = _small(graph.ptr[begin : end + 1] - first, last - first)
         out = {
@@ -325,7 +325,8 @@ def _check_keys(keys: Iterable[Key] | None) -> list[Key]:
             raise UserError(f"orbit key {key!r}, expected (hop, i, j) such as (1, 4, 5)") from None
         if (hop, i, j) not in known:
             raise UserError(
-                f"unknown orbit key {(hop, i, j)}, expected one of " + ", ".join(":".join(map(str, k)) for k in ORBIT_KEYS)
+                f"unknown orbit key {(hop, i, j)}, expected one of "
+                + ", ".join(":".join(map(str, k)) for k in ORBIT_KEYS)
             )
         wanted[hop, i, j] = None
     return list(wanted)
@@ -504,7 +505,9 @@ def _row_matrices(
         crow, col = _joined([(p[0], p[1]) for p in parts])
         for k, key in enumerate(keys):
             values = [p[2][k] for p in parts]
-            out[key] = _csr(crow, col, (values[0] if len(values) == 1 else torch.cat(values)).to(dtype), graph.num_nodes)
+            out[key] = _csr(
+                crow, col, (values[0] if len(values) == 1 else torch.cat(values)).to(dtype), graph.num_nodes
+            )
     if hop3:
         crow, col = _joined([(p[3], p[4]) for p in parts])
         values = [_used(p[5], int(p[3][-1])) for p in parts]
@@ -534,7 +537,7 @@ def _reservable(graph: SimpleGraph, begin: int, end: int, bits: int, wide: bool)
     if int(larger.sum()) <= most:
         return [(begin, end)]
     ends = _cut_rows(larger, max(most, int(larger.max()))) or []
-    return [(begin + first, begin + last) for first, last in zip([0, *ends[:-1]], ends, strict=True)]
+    return [(begin + first, begin + last) for first, last in zip([0, *ends], ends, strict=False)]
 
 
 # ---------------------------------------------------------------- products
@@ -582,7 +585,9 @@ class _Products:
     def diamonds(self, x: Tensor) -> Tensor:
         """(2, 12, 12), from the lists of common neighbours: their product also counts 4-cliques, and the diagonal."""
         lists = self.csr("com", self.com_ptr, self.com, None, self.graph.num_nodes, x)
-        both = self.csr("opp", self.opp_ptr, self.opp, None, max(self.graph.num_edges, 1), lists) if len(lists) else x * 0
+        both = (
+            self.csr("opp", self.opp_ptr, self.opp, None, max(self.graph.num_edges, 1), lists) if len(lists) else x * 0
+        )
         return both - self.scale(self.t, x) - self.edges("K", self.cliques, x)
 
     def tails(self, x: Tensor) -> Tensor:
@@ -630,6 +635,8 @@ def _multiply(graph: SimpleGraph, key: Key, x: Tensor) -> Tensor:
         if x.is_floating_point():
             out[begin:end] = _csr(matrix.crow_indices(), matrix.col_indices(), matrix.values().to(x.dtype), len(x)) @ x
         else:
-            rows = torch.repeat_interleave(torch.arange(begin, end, device=x.device), matrix.crow_indices().diff().long())
+            rows = torch.repeat_interleave(
+                torch.arange(begin, end, device=x.device), matrix.crow_indices().diff().long()
+            )
             out.index_add_(0, rows, x[matrix.col_indices().long()] * matrix.values().to(x.dtype)[:, None])
     return out

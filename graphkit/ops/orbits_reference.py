@@ -42,7 +42,9 @@ def _row(ptr: Tensor) -> Tensor:
 def _matrix(ptr: Tensor, col: Tensor, values: Tensor, columns: int) -> Tensor:
     """A CSR matrix of float64 as COO: its product with a dense matrix exists on every device."""
     index = torch.stack([_row(ptr), col.long()])
-    return torch.sparse_coo_tensor(index, values.double(), (len(ptr) - 1, columns), is_coalesced=True, check_invariants=False)
+    return torch.sparse_coo_tensor(
+        index, values.double(), (len(ptr) - 1, columns), is_coalesced=True, check_invariants=False
+    )
 
 
 def _blocks(begin: int, end: int, height: int) -> Iterator[tuple[int, int]]:
@@ -81,10 +83,19 @@ def _triangles(ptr: Tensor, col: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor
         left = torch.arange(begin, min(begin + step, len(keep)), device=ptr.device)
         count = first[start[left] + 1] - left - 1
         one = torch.repeat_interleave(left, count)
-        two = one + 1 + torch.arange(len(one), device=ptr.device) - torch.repeat_interleave(count.cumsum(0) - count, count)
+        two = (
+            one
+            + 1
+            + torch.arange(len(one), device=ptr.device)
+            - torch.repeat_interleave(count.cumsum(0) - count, count)
+        )
         wanted = torch.minimum(far[one], far[two]) * n + torch.maximum(far[one], far[two])
         at = torch.searchsorted(edge_key, wanted)
-        found = (at < len(edge_key)) & (edge_key[at.clamp(max=max(len(edge_key) - 1, 0))] == wanted) if len(edge_key) else at < 0
+        found = (
+            (at < len(edge_key)) & (edge_key[at.clamp(max=max(len(edge_key) - 1, 0))] == wanted)
+            if len(edge_key)
+            else at < 0
+        )
         one, two, third = one[found], two[found], at[found]
         edges += [of[one], of[two], third]
         nodes += [far[two], far[one], start[one]]
@@ -131,8 +142,7 @@ def _edge_bases(
         for begin, end in _blocks(0, n, max(n, m)):
             inside = slice(int(ptr[begin]), int(ptr[end]))
             base[0, inside] = _inner_edges(com_ptr, com, n, begin, end)[far[inside], row[inside] - begin].long()
-    none = ptr.new_empty(0)
-    lists = (none, none.int(), none, none.int())
+    lists = (ptr.new_empty(0), col.new_empty(0), ptr.new_empty(0), col.new_empty(0))
     if need & NEED_LISTS:
         lists = (com_ptr, com, *_lists(tri_node, tri_edge, n, max(m, 1)))
     return triangles.to(torch.int32), base if wide else base.to(torch.int32), *lists
@@ -178,7 +188,7 @@ def _every_edge_value(ptr: Tensor, col: Tensor, triangles: Tensor, bases: Tensor
 
 def _edge_values(ptr: Tensor, col: Tensor, triangles: Tensor, bases: Tensor, keys: int) -> list[Tensor]:
     values = _every_edge_value(ptr, col, triangles, bases)
-    return [values[i].to(bases.dtype) for i in range(len(EDGE_KEYS)) if keys >> i & 1]
+    return [values[i].to(bases.dtype, copy=True) for i in range(len(EDGE_KEYS)) if keys >> i & 1]
 
 
 def _fake_edge_values(ptr: Tensor, col: Tensor, triangles: Tensor, bases: Tensor, keys: int) -> list[Tensor]:
@@ -256,7 +266,7 @@ def _rows(
         size = torch.bincount(rows - begin, minlength=end - begin)
         return torch.cat([size.new_zeros(1), size.cumsum(0)])
 
-    third = [none, none.to(torch.int32), none.to(dtype)]
+    third = [ptr.new_empty(0), col.new_empty(0), ptr.new_empty(0, dtype=dtype)]
     if hop3:
         u3, v3, x3 = (torch.cat([none, *parts]) for parts in (list(zip(*far, strict=True)) or [[]] * 3))
         third = [pointers(u3), v3.to(torch.int32), x3.to(dtype)]

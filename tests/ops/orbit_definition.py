@@ -12,7 +12,20 @@ GRAPHLETS = {
     (1, 1): {1: 0}, (1, 1, 2): {1: 1, 2: 2}, (2, 2, 2): {2: 3}, (1, 1, 2, 2): {1: 4, 2: 5}, (1, 1, 1, 3): {1: 6, 3: 7},
     (2, 2, 2, 2): {2: 8}, (1, 2, 2, 3): {1: 9, 2: 10, 3: 11}, (2, 2, 3, 3): {2: 12, 3: 13}, (3, 3, 3, 3): {3: 14},
 }  # fmt: skip
-EDGE_ORBITS = [(1, 2), (3, 3), (4, 5), (5, 5), (6, 7), (8, 8), (9, 11), (10, 10), (10, 11), (12, 13), (13, 13), (14, 14)]
+EDGE_ORBITS = [
+    (1, 2),
+    (3, 3),
+    (4, 5),
+    (5, 5),
+    (6, 7),
+    (8, 8),
+    (9, 11),
+    (10, 10),
+    (10, 11),
+    (12, 13),
+    (13, 13),
+    (14, 14),
+]
 
 
 def edges_of(graph):
@@ -43,7 +56,5 @@ def count_by_definition(graph):
 def edge_counts_of(matrices, edges):
     """[M, 12] from the definition's matrices."""
     u, v = edges
-    columns = [
-        matrices[1, i, j][u, v] + (0 if i == j else matrices[1, j, i][u, v]) for i, j in EDGE_ORBITS
-    ]
+    columns = [matrices[1, i, j][u, v] + (0 if i == j else matrices[1, j, i][u, v]) for i, j in EDGE_ORBITS]
     return torch.stack(columns, 1)

@@ -69,7 +69,6 @@ def test_walks(sample):
         m[1, 0, 0] + m[1, 1, 2] + m[1, 2, 1] + 2 * m[1, 3, 3] + m[1, 8, 8] + m[1, 12, 13] + m[1, 13, 12] + 2 * m[1, 14, 14]
         + m[3, 4, 4] + m[2, 9, 10] + m[2, 10, 9] + 2 * m[2, 12, 12]
     )  # fmt: skip
-    # the first and the last step of a walk of three may be the same edge: d(u) + d(v) - 1 of the walks along an edge
     assert torch.equal(off * (a @ a @ a), seen)
 
 
