@@ -26,8 +26,8 @@ from graphkit.ops.orbits_reference import (
 from graphkit.ops.simple_graph import SimpleGraph, as_simple
 
 __all__ = [
-    "ORBIT_KEYS", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts", "orbit_multiplicity",
-    "edge_orbit_counts",
+    "ORBIT_KEYS", "edge_orbit_counts", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts",
+    "orbit_multiplicity",
 ]  # fmt: skip
 
 #: the 28 orbit adjacencies (hop, i, j), graphlet after graphlet
@@ -109,8 +109,8 @@ def orbit_counts(edge_index: Edges, *, num_nodes: int) -> Tensor:
     bound = graph.max_degree**3
     if bound >= 2**63:
         raise UserError(
-            f"a node has {graph.max_degree} neighbours, so orbit counts may reach {bound}, above 2^63 - 1; drop the hub or count the"
-            " values of edges and pairs, which stay below the square of the degree"
+            f"a node has {graph.max_degree} neighbours, so orbit counts may reach {bound}, above 2^63 - 1; drop the hub or count"
+            " the values of edges and pairs, which stay below the square of the degree"
         )
     return call("orbit_node_counts", graph.ptr, graph.col)
 
@@ -235,8 +235,8 @@ def orbit_adjacency_blocks(
     ends = _cut_rows(per_row, memory // 2)
     if ends is None:
         raise UserError(
-            f"memory={memory} is less than the {2 * int(per_row.max())} bytes that two blocks of one row may take; allow more or ask"
-            " for fewer keys"
+            f"memory={memory} is less than the {2 * int(per_row.max())} bytes that two blocks of one row may take; allow more or"
+            " ask for fewer keys"
         )
     return _iterate_blocks(graph, wanted, ends, edges_only, wide, dtype)
 
@@ -346,8 +346,8 @@ def _value_dtype(graph: SimpleGraph, dtype: torch.dtype | None) -> tuple[bool, t
         raise UserError(f"dtype is {dtype}, expected torch.int32, int64, float32 or float64")
     if bound > _EXACT[dtype]:
         raise UserError(
-            f"a node has {graph.max_degree} neighbours, so values may reach {bound}, which {dtype} does not hold exactly; use a wider"
-            " dtype, or none to let it be chosen"
+            f"a node has {graph.max_degree} neighbours, so values may reach {bound}, which {dtype} does not hold exactly; use"
+            " a wider dtype, or none to let it be chosen"
         )
     return wide, dtype
 
@@ -395,7 +395,8 @@ def _cut_rows(per_row: Tensor, most: int) -> list[int] | None:
     if int(per_row.max()) > most:
         return None
     total = per_row.cumsum(0)
-    ends, before = [], 0
+    ends: list[int] = []
+    before = 0
     while not ends or ends[-1] < len(per_row):
         end = int(torch.searchsorted(total, torch.tensor(before + most), right=True))
         ends.append(end)
@@ -429,8 +430,8 @@ def _check_memory(graph: SimpleGraph, wanted: list[Key], allowed: int, is_free: 
     if expected > allowed:
         limit = "free" if is_free else "allowed"
         raise UserError(
-            f"the {len(wanted)} orbit adjacencies would take about {expected / 2**30:.2f} GiB, but {allowed / 2**30:.2f} GiB are {limit};"
-            " ask for fewer keys or use orbit_adjacency_blocks"
+            f"the {len(wanted)} orbit adjacencies would take about {expected / 2**30:.2f} GiB, but {allowed / 2**30:.2f} GiB"
+            f" are {limit}; ask for fewer keys or use orbit_adjacency_blocks"
         )
 
 

@@ -223,6 +223,10 @@ def _node_counts(ptr: Tensor, col: Tensor) -> Tensor:
     return torch.stack([zero.index_add(0, row, value[key]) // times for key, times in source], 1)
 
 
+def _joined(blocks: list[tuple[Tensor, ...]], width: int, none: Tensor) -> list[Tensor]:
+    return [torch.cat([none, *(block[i] for block in blocks)]) for i in range(width)]
+
+
 def _rows(
     ptr: Tensor, col: Tensor, triangles: Tensor, com_ptr: Tensor, com: Tensor, opp_ptr: Tensor, opp: Tensor,
     begin: int, end: int, keys: int, wide: bool,
@@ -255,7 +259,7 @@ def _rows(
                 at = walks.t().nonzero()
                 far.append((at[:, 0] + first, at[:, 1], walks[at[:, 1], at[:, 0]].long()))
     none = ptr.new_empty(0)
-    u, v, c, y, yt, w, z = (torch.cat([none, *parts]) for parts in (list(zip(*pairs, strict=True)) or [[]] * 7))
+    u, v, c, y, yt, w, z = _joined(pairs, 7, none)
     eight = c * (c - 1) // 2 - z
     value = [
         c, c * (degree[v] - 1) - y - 2 * eight, c * (degree[u] - 1) - yt - 2 * eight, w - 2 * c - y - yt + 2 * z, eight,
@@ -268,7 +272,7 @@ def _rows(
 
     third = [ptr.new_empty(0), col.new_empty(0), ptr.new_empty(0, dtype=dtype)]
     if hop3:
-        u3, v3, x3 = (torch.cat([none, *parts]) for parts in (list(zip(*far, strict=True)) or [[]] * 3))
+        u3, v3, x3 = _joined(far, 3, none)
         third = [pointers(u3), v3.to(torch.int32), x3.to(dtype)]
     chosen = [value[i].to(dtype) for i in range(len(PAIR_KEYS)) if keys >> i & 1]
     return pointers(u), v.to(torch.int32), chosen, third[0], third[1], third[2]

@@ -27,7 +27,7 @@ def sample(request, backend):
 
 
 def test_edge_identities(sample):
-    _, n, _, m = sample
+    _, _, _, m = sample
     a = m[1, 0, 0]
     d = a.sum(1)
     c = a @ a
@@ -88,8 +88,8 @@ def test_graphlets_by_edges(sample):
     counts = ops.orbit_counts(edges, num_nodes=n)
     # (orbits of the graphlet, its nodes on one of them, its edges)
     for orbits, (orbit, nodes), number in [
-        ((1, 2), (2, 1), 2), ((3,), (3, 3), 3), ((4, 5), (4, 2), 3), ((6, 7), (7, 1), 3), ((8,), (8, 4), 4), ((9, 10, 11), (9, 1), 4),
-        ((12, 13), (12, 2), 5), ((14,), (14, 4), 6),
+        ((1, 2), (2, 1), 2), ((3,), (3, 3), 3), ((4, 5), (4, 2), 3), ((6, 7), (7, 1), 3), ((8,), (8, 4), 4),
+        ((9, 10, 11), (9, 1), 4), ((12, 13), (12, 2), 5), ((14,), (14, 4), 6),
     ]:  # fmt: skip
         total = sum(int(matrix.sum()) for (hop, i, j), matrix in m.items() if hop == 1 and i in orbits and j in orbits)
         assert total == 2 * number * (int(counts[:, orbit].sum()) // nodes)
