@@ -67,17 +67,18 @@ template <class T> const T* data(const Tensor& t) { return static_cast<const T*>
 struct Bounds {
   std::vector<int64_t> two, three;  // running sums over the rows
 
-  Bounds(const OrbitGraph& g, int64_t begin, int64_t end) : two(end - begin + 1), three(end - begin + 1) {
+  Bounds(const OrbitGraph& g, int64_t begin, int64_t end, bool hop3) : two(end - begin + 1), three(end - begin + 1) {
     std::vector<int64_t> walks(g.N);
     auto degree = [&](int64_t v) { return g.ptr[v + 1] - g.ptr[v]; };
-    torch::stable::parallel_for(0, g.N, 4096, [&](int64_t from, int64_t to) {
+    torch::stable::parallel_for(hop3 ? 0 : begin, hop3 ? g.N : end, 4096, [&](int64_t from, int64_t to) {
       for (int64_t v = from; v < to; ++v)
         for (int64_t e = g.ptr[v]; e < g.ptr[v + 1]; ++e) walks[v] += degree(g.col[e]) - 1;
     });
     for (int64_t u = begin; u < end; ++u) {
       const int64_t most = g.N - 1 - degree(u);
       int64_t far = 0;
-      for (int64_t e = g.ptr[u]; e < g.ptr[u + 1]; ++e) far += walks[g.col[e]];
+      if (hop3)
+        for (int64_t e = g.ptr[u]; e < g.ptr[u + 1]; ++e) far += walks[g.col[e]];
       two[u - begin + 1] = two[u - begin] + std::min(most, walks[u]), three[u - begin + 1] = three[u - begin] + std::min(most, far);
     }
   }
@@ -95,7 +96,7 @@ std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor> rows_as(
   const int64_t rows = end - begin, N = g.N, entries = g.ptr[N];
   const bool hop3 = keys & kHop3, only_common = (keys & ~(int64_t(1) << p1_1)) == 0;
   const bool lanes = hop3 && sizeof(V) == 4 && N <= kMostLaneNodes;
-  const Bounds bounds(g, begin, end);
+  const Bounds bounds(g, begin, end, hop3);
 
   // nodes at distance 2
   Tensor crow2 = torch::stable::new_zeros(like, {rows + 1}, ScalarType::Long), col2 = large(like, bounds.two[rows], ScalarType::Int);

@@ -414,6 +414,7 @@ def _check_memory(graph: SimpleGraph, wanted: list[Key], allowed: int, is_free: 
         return
     _, hop3 = _pair_keys(wanted)
     bounds = _row_bounds(graph)
+    _bases(graph, _need(wanted) | NEED_LISTS, wide)
     # rows are sampled where the bounds are: equal steps of their running sum
     running = (bounds[0] + bounds[1]).cumsum(0)
     spread = torch.arange(_SAMPLES, dtype=torch.float64).add(0.5).div(_SAMPLES)
@@ -464,15 +465,19 @@ def _csr(crow: Tensor, col: Tensor, values: Tensor, columns: int) -> Tensor:
         )  # fmt: skip
 
 
-def _edge_values(graph: SimpleGraph, wanted: list[Key], wide: bool, need: int = 0) -> dict[Key, Tensor]:
+def _need(wanted: list[Key]) -> int:
+    """The sums that all keys together need, so that triangles are listed once."""
+    need = NEED_LISTS if any(key[0] > 1 for key in wanted) else 0
+    for key in wanted:
+        need |= _NEEDS.get(key, 0)
+    return need
+
+
+def _edge_values(graph: SimpleGraph, wanted: list[Key], wide: bool) -> dict[Key, Tensor]:
     keys = [key for key in EDGE_KEYS if key in wanted]
     if not keys:
         return {}
-    for key in keys:
-        need |= _NEEDS.get(key, 0)
-    if any(key[0] > 1 for key in wanted):
-        need |= NEED_LISTS
-    triangles, bases, *_ = _bases(graph, need, wide)
+    triangles, bases, *_ = _bases(graph, _need(wanted), wide)
     bits = sum(1 << EDGE_KEYS.index(key) for key in keys)
     return dict(zip(keys, call("orbit_edge_values", graph.ptr, graph.col, triangles, bases, bits), strict=True))
 
