@@ -1,0 +1,21 @@
+// Rows of orbit adjacencies in avx2 instructions.
+#include "orbits.h"
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,popcnt"))), apply_to = function)
+#else
+#pragma GCC target("avx2,popcnt")
+#endif
+
+#define GK_VECTOR_BYTES 32
+
+namespace graphkit::avx2 {
+#include "vector.inc"
+#include "orbits.inc"
+}  // namespace graphkit::avx2
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif

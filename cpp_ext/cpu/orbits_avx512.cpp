@@ -1,0 +1,27 @@
+// Rows of orbit adjacencies in avx512 instructions.
+#include "orbits.h"
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#include <immintrin.h>
+
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // the compiler's own intrinsics read a variable they never set
+#endif
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,popcnt"))), apply_to = function)
+#else
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx2,popcnt")
+#endif
+
+#define GK_VECTOR_BYTES 64
+
+namespace graphkit::avx512 {
+#include "vector.inc"
+#include "orbits.inc"
+}  // namespace graphkit::avx512
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#endif
