@@ -7,6 +7,7 @@ import gc
 import json
 import platform
 import statistics
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -62,12 +63,31 @@ def measure(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, di
     }  # fmt: skip
 
 
+def commit() -> str | None:
+    """The commit that is measured; result files that differ do not count, a run writes several."""
+    found = git_commit()
+    if found is None or not found.endswith("-dirty"):
+        return found
+    command = [
+        "git",
+        "-C",
+        str(RESULTS),
+        "status",
+        "--porcelain",
+        "--",
+        ":/",
+        ":(top,exclude)experiments/bench/results",
+    ]
+    changed = subprocess.run(command, capture_output=True, text=True, check=True)
+    return found if changed.stdout.strip() else found.removesuffix("-dirty")
+
+
 def write(name: str, rows: list[dict[str, object]]) -> None:
     """Rows to results/NAME.json with what they were measured on."""
     RESULTS.mkdir(exist_ok=True)
     head = {
         "processor": cpu_model(), "threads": torch.get_num_threads(), "torch": torch.__version__,
-        "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"), "commit": git_commit(),
+        "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"), "commit": commit(),
     }  # fmt: skip
     text = json.dumps({"machine": head, "rows": rows}, indent=1)
     part = RESULTS / f".{name}.part"

@@ -98,12 +98,52 @@ def distributed(rows: list[Row]) -> str:
     return table(heads, [cells(r) for r in rows])
 
 
+def predict(rows: list[Row]) -> str:
+    heads = ["model and graph", "queries", "how", "seconds", "ms per query", "peak MiB"]
+    return table(
+        heads,
+        [
+            [
+                r["experiment"], f"{r['queries']:,}", r["what"] + (f", {r['batch_size']} at once" if r["batch_size"] else ""),
+                f"{r['seconds']:.1f}", f"{1000 * r['seconds_per_query']:.1f}", f"{r['peak_mib']:.0f}",
+            ]
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+def path_deletion() -> str:
+    """How far the score falls without the explaining path; written by experiments/nbfnet/path_deletion.py."""
+    files = sorted((ROOT / "experiments" / "results").glob("path_deletion-*.json"))
+    heads = [
+        "run",
+        "triples",
+        "fall without the path",
+        "without random paths",
+        "difference",
+        "path falls more",
+        "p (Wilcoxon)",
+    ]
+    rows = []
+    for file in files:
+        r = json.loads(file.read_text())
+        rows.append(
+            [
+                file.stem.removeprefix("path_deletion-"), str(r["n"]), f"{r['mean_drop_top']:.3f}",
+                f"{r['mean_drop_random']:.3f}", f"{r['mean_difference']:.3f} ± {r['standard_error']:.3f} (standard error)",
+                f"{r['share_top_drops_more']:.0%}", f"{r['p_value']:.1e}",
+            ]
+        )  # fmt: skip
+    return "### Scores without the explaining path\n\n" + (table(heads, rows) if rows else "Not run.")
+
+
 SECTIONS = {
     "relational": ("Operators against gather, `index_add` and `scatter_reduce`", relational),
     "nbfnet_step": ("One training step of six layers", steps),
     "nbfnet_steps": ("Training steps on the full graphs", steps),
     "relational_sweep": ("Growth of the cost", sweep),
     "distributed": ("Evaluation by several processes", distributed),
+    "predict": ("Answering queries", predict),
 }
 
 
@@ -119,9 +159,9 @@ def text() -> str:
         threads, how = f"{machine['threads']} threads", "all implementations in turn in one process"
         if name == "distributed":
             threads, how = "one thread a process", "one process and several in turn"
-        where = f"{machine['processor']}, {threads}, torch {machine['torch']}, {machine['date']}"
+        where = f"{machine['processor']}, {threads}, torch {machine['torch']}, {machine['date']}, commit {machine['commit']}"
         parts.append(f"### {title}\n\n{where}; medians of the rounds, {how}.\n\n{render(found['rows'])}")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, path_deletion()])
 
 
 def written(page: str) -> str:
