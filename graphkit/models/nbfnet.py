@@ -327,7 +327,7 @@ class NBFNet(EntityPrediction, PathExplanation, Model):
         """
         graph = batch.graph
         if isinstance(batch, PairBatch):
-            head, tail = batch.pairs
+            head, tail = batch.joint_pairs
         else:
             head, relation, tail = batch.joint_triples.flatten(0, 1).unbind(-1)
         source, target = torch.cat([head, tail]), torch.cat([tail, head])

@@ -190,6 +190,30 @@ def test_a_batch_equals_a_graph_without_its_edges():
     torch.testing.assert_close(torch.cat([found[:, 0], found[:, 1]]), plain, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3, 7])
+def test_shares_of_a_batch_add_up_to_it(processes):
+    edges, model = random_edges(), model_of()
+    task = LinkTask("toy", N, edges, edges[:, :0], edges[:, :0])
+    batch = next(iter(task.loader(batch_size=5, num_negatives=2))).to("cpu")
+    model.loss(batch).backward()
+    whole = [float(model.loss(batch).detach()), *(p.grad.clone() for p in model.parameters())]
+    model.zero_grad()
+    shares = [batch.share(rank, processes) for rank in range(processes)]
+    assert torch.equal(torch.cat([share.positive for share in shares], 1), batch.positive)
+    assert torch.equal(torch.cat([share.negative for share in shares], 1), batch.negative)
+    assert sum(share.weight for share in shares) == pytest.approx(1) and batch.weight == 1
+    total = 0.0
+    for share in shares:
+        assert torch.equal(model.easy_edge_mask(share), model.easy_edge_mask(batch))
+        if share.weight:
+            loss = model.loss(share.to("cpu")) * share.weight
+            loss.backward()
+            total += float(loss.detach())
+    assert total == pytest.approx(whole[0], abs=1e-6)
+    for parameter, expected in zip(model.parameters(), whole[1:], strict=True):
+        torch.testing.assert_close(parameter.grad, expected, rtol=1e-5, atol=1e-7)
+
+
 def test_rows_hold_the_negatives_of_their_positive():
     edges, model = random_edges(), model_of(adversarial_temperature=0.7)
     task = LinkTask("toy", N, edges, edges[:, :0], edges[:, :0])
