@@ -256,7 +256,11 @@ def joined() -> OneProcess:
             return OneProcess()
         both = torch.cuda.is_available() and dist.is_nccl_available()
         try:
-            dist.init_process_group("cpu:gloo,cuda:nccl" if both else "gloo", timeout=_TIMEOUT)
+            store, rank, size = next(dist.rendezvous("env://", timeout=_TIMEOUT))
+            # torchrun keeps its store when it restarts processes; the addresses of the dead ones are still in it
+            store = dist.PrefixStore(f"graphkit/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+            backend = "cpu:gloo,cuda:nccl" if both else "gloo"
+            dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_TIMEOUT)
         except (RuntimeError, ValueError) as error:
             raise UserError(
                 f"{os.environ['WORLD_SIZE']} processes were announced, but they do not find each other ({error}); "
