@@ -4,7 +4,8 @@
     python experiments/write_tables.py --check    change nothing; exit status 1 and a diff where a table is out of date
 
 A table stands between the lines `<!-- results:begin -->` and `<!-- results:end -->`; the first may name the experiments
-to show, as in `<!-- results:begin nbfnet/* -->`. README.md must hold one; pages under docs/ may. Figures come from
+to show, as in `<!-- results:begin nbfnet/* -->`, and ask for one line an experiment: `<!-- results:begin * headlines -->`.
+README.md must hold one; pages under docs/ may. Figures come from
 experiments/results/*.jsonl, what to compare them with from experiments/*/*.yaml.
 """
 
@@ -29,7 +30,7 @@ from graphkit.engine.table_formats import COLUMNS, cells, markdown_table, numeri
 from graphkit.errors import UserError, nearest  # noqa: E402
 from graphkit.files import atomic_write  # noqa: E402
 
-BEGIN = re.compile(r"^<!-- results:begin(?: +(?P<pattern>\S+))? -->[ \t]*$", re.MULTILINE)
+BEGIN = re.compile(r"^<!-- results:begin(?: +(?P<pattern>\S+))?(?: +(?P<kind>headlines))? -->[ \t]*$", re.MULTILINE)
 END = re.compile(r"^<!-- results:end -->[ \t]*$", re.MULTILINE)
 NOTICE = "<!-- written by experiments/write_tables.py; changes made by hand are lost -->"
 MAIN_METRICS = ("mrr", "hits@1", "hits@10", "hits@10(50)")
@@ -73,25 +74,35 @@ def experiments(root: Path) -> dict[str, tuple[dict[str, Any], list[dict[str, An
     return {name: (configs[name], results[name]) for name in sorted(configs)}
 
 
-def table(root: Path, pattern: str = "*") -> str:
+def table(root: Path, pattern: str = "*", headlines: bool = False) -> str:
     """The result table (test split) of the experiments whose name matches a pattern, in Markdown.
 
     It holds the metrics that a published figure is given for, and MRR, Hits@1, Hits@10 and Hits@10(50); an experiment with
-    none of these shows all its metrics.
+    none of these shows all its metrics. With ``headlines``, one line for each experiment that has run, and the names of
+    those that have not.
     """
     rows: list[Row] = []
+    waiting: list[str] = []
     for name, (config, results) in experiments(root).items():
         if fnmatch.fnmatchcase(name, pattern):
             found = result_rows(name, config, results)
             compared = {row.metric for row in found if row.paper is not None}.union(MAIN_METRICS)
             kept = [row for row in found if row.metric in compared]
-            rows += kept or found
-    if not rows:
+            shown = kept or found
+            if headlines and not results:
+                waiting.append(name)
+            elif headlines:
+                ours = [row for row in shown if row.kind == "experiment"]
+                rows += [next((row for row in ours if row.paper is not None), ours[0])]
+            else:
+                rows += shown
+    if not rows and not waiting:
         raise UserError(
             f"no experiment matches {pattern!r}; expected one under {root / 'experiments'}/<method>/<data>.yaml"
         )
     header = [column.capitalize() for column in COLUMNS]
-    return f"{markdown_table(header, [cells(row) for row in rows], numeric_columns())}\n\n{VERDICT_RULE}"
+    text = f"{markdown_table(header, [cells(row) for row in rows], numeric_columns())}\n\n{VERDICT_RULE}"
+    return f"{text}\n\nNot run: {', '.join(waiting)}." if waiting else text
 
 
 def rewrite(text: str, root: Path, where: str) -> str:
@@ -109,7 +120,7 @@ def rewrite(text: str, root: Path, where: str) -> str:
             raise UserError(
                 f"{where}, line {line}: '<!-- results:begin -->' without '<!-- results:end -->' on a line below it"
             )
-        shown = table(root, begin["pattern"] or "*")
+        shown = table(root, begin["pattern"] or "*", begin["kind"] is not None)
         written.append(f"{text[position : begin.end()]}\n{NOTICE}\n\n{shown}\n\n")
         position = end.start()
     return "".join(written) + text[position:]

@@ -53,6 +53,16 @@ def run(root, *arguments):
     return write_tables.main([*arguments, "--root", str(root)])
 
 
+def test_headlines_are_one_line_for_each_experiment_that_has_run(checkout):
+    (checkout / "README.md").write_text(README.replace("begin -->", "begin * headlines -->"))
+    assert run(checkout) == 0
+    text = (checkout / "README.md").read_text("utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| a/") or line.startswith("| b/")]
+    assert len(lines) == 1 and lines[0].startswith("| a/done") and "MRR" in lines[0]
+    assert "Not run: b/waiting." in text
+    assert run(checkout, "--check") == 0
+
+
 def test_table_is_written_between_the_markers_and_again_changes_nothing(checkout):
     assert run(checkout) == 0
     text = (checkout / "README.md").read_text("utf-8")
