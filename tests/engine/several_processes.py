@@ -68,7 +68,9 @@ def trained(folder, rank):
         out = folder / f"run-{size}"
         loader = {"batch_size": size, "num_negatives": 4}
         run = gk.fit(model, task, epochs=2, lr=1e-3, loader=loader, clip_norm=1.0, out=out, reporter=show, seed=5)
-        save_file({name: w.contiguous() for name, w in model.state_dict().items()}, folder / f"{size}-{rank}.safetensors")
+        save_file(
+            {name: w.contiguous() for name, w in model.state_dict().items()}, folder / f"{size}-{rank}.safetensors"
+        )
         record = {"losses": show.losses, "test": run.test, "valid": run.valid, "steps": run.steps, "out": str(run.out)}
         (folder / f"{size}-{rank}.json").write_text(json.dumps(record))
 
