@@ -32,7 +32,7 @@ def test_a_run_leaves_everything_a_reader_needs(tiny, out):
     ]  # fmt: skip
     expected = {
         "experiment", "data", "model", "seed", "split", "metrics", "epoch", "parameters", "seconds", "steps", "device",
-        "threads", "commit", "versions", "select", "ties", "time",
+        "processes", "threads", "commit", "versions", "select", "ties", "time",
     }  # fmt: skip
     assert set(records[0]) == expected
     assert records[1]["metrics"] == runs[0].test and records[0]["ties"] == "pessimistic"
