@@ -33,6 +33,23 @@ def extension():
         return pure("no C++ compiler found; install g++ or clang")
 
     class build_ext(cpp_extension.BuildExtension):
+        left_out = ()
+
+        def build_extension(self, extension):
+            """The CUDA library may fail, for a toolkit that does not fit torch's, and the CPU one is still of use."""
+            try:
+                super().build_extension(extension)
+            except Exception as error:
+                if REQUIRED or not extension.name.endswith("_cuda"):
+                    raise
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+                print(f"graphkit: building without CUDA kernels ({reason}); on a GPU operators run in plain torch")
+                self.left_out = (*self.left_out, extension)
+
+        def build_extensions(self):
+            super().build_extensions()
+            self.extensions = [extension for extension in self.extensions if extension not in self.left_out]
+
         def run(self):
             try:
                 super().run()
@@ -62,6 +79,8 @@ def extension():
         )
     ]
     if torch.version.cuda is not None and shutil.which("nvcc"):
+        if not torch.cuda.is_available():  # torch would ask the GPU that is not here what to compile for
+            os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "7.5;8.0;9.0+PTX")
         modules.append(
             cpp_extension.CUDAExtension(
                 "graphkit._C_cuda",
