@@ -177,7 +177,7 @@ def experiment(lines: Sequence[dict[str, Any]]) -> str:
         "model": found["model"],
         "train": {**found["train"], "epochs": EPOCHS},
         "seeds": [0, 1, 2],
-        "budget": "seconds to a minute a seed on one thread",
+        "budget": "less than 3 minutes a seed on one thread",
     }
     notice = (
         f"# written by experiments/kge/search.py: trial {found['trial']}, the best of {len(lines)} on validation MRR "
