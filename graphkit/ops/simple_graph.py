@@ -13,7 +13,7 @@ from graphkit.ops.csr import CSRGraph, _check_edges
 
 __all__ = ["Dropped", "SimpleGraph", "as_simple"]
 
-public("simple_graph", "simple_graph")
+public("SimpleGraph", "simple_graph")
 
 
 class Dropped(NamedTuple):
