@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import sys
+import time
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from graphkit.cli.parser import CommandParser, command_of
 from graphkit.errors import DataWarning, SaidByFirst, UserError
 
 __all__ = ["main"]
+
+_FIRST_SPEAKS = 30.0  # seconds after which a process that is still there was alone with its mistake, and says it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse, after printing the help
         return stop.code if isinstance(stop.code, int) else 0
     except UserError as error:
-        return 2 if _said_by_first(error) else _fail(str(error), 2, debug)
+        if _said_by_first(error):
+            # torchrun ends all processes with the first that leaves, and that has to be the one that speaks
+            time.sleep(_FIRST_SPEAKS)
+        return _fail(str(error), 2, debug)
     except KeyboardInterrupt:
         again = words if "--resume" in words or words[:1] != ["run"] else [*words, "--resume"]
         hint = f"; go on with: {'torchrun ... -m graphkit.cli' if _joined() else 'graphkit'} {shlex.join(again)}"

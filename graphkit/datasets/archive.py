@@ -73,7 +73,7 @@ def _unpack(entry: Card, files: list[CardFile], archive: Path, folder: Path) -> 
                 # Reading to the end checks the member's CRC; only then does the file get its name.
                 with members.open(f"{inside}/{file.path}") as source, atomic_write(folder / file.path) as target:
                     shutil.copyfileobj(source, target, 2**20)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise UserError(f"{entry.archive['url']} is damaged ({error}); fetch it again") from None
     except OSError as error:
         raise UserError(

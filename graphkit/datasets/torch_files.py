@@ -23,8 +23,8 @@ _NUMERIC = re.compile(r"[?b]1?|[iuf][1248]|[US]\d{1,9}")
 _PLAIN = {str, int, float, bool}
 _DAMAGE = (
     pickle.UnpicklingError, EOFError, AttributeError, ValueError, TypeError, KeyError, IndexError, ImportError,
-    OverflowError, RecursionError, zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError,
-    MemoryError, OSError,
+    OverflowError, zipfile.BadZipFile, zlib.error, struct.error, MemoryError, OSError,
+    RuntimeError,  # a flipped bit makes a member "encrypted", or of an unknown compression
 )  # fmt: skip
 
 

@@ -231,3 +231,18 @@ def test_damage_anywhere_gives_one_sentence_or_a_plain_mapping(tmp_path_factory,
         assert str(path) in str(error)
     else:
         assert isinstance(found, dict)
+
+
+def test_a_member_marked_as_encrypted_is_damage(tmp_path):
+    buffer = io.BytesIO()
+    torch.save({"head": np.arange(5)}, buffer)
+    whole = bytearray(buffer.getvalue())
+    for start, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = whole.find(start)
+        while place >= 0:
+            whole[place + flags] |= 1
+            place = whole.find(start, place + 1)
+    path = tmp_path / "a.pt"
+    path.write_bytes(bytes(whole))
+    with pytest.raises(UserError, match=r"a\.pt is damaged"):
+        read_torch_file(path)
