@@ -16,7 +16,7 @@ from graphkit.engine.reference import METRICS
 from graphkit.engine.report_blocks import Block, Code, Drawing, Headline, Paragraph, Section, Table
 from graphkit.engine.report_relations import relations_section
 from graphkit.engine.result_table import VERDICT_RULE, Row, data_name, planned_seeds, result_rows
-from graphkit.engine.run_record import RunRecord, read_epochs, read_predictions, read_ranks
+from graphkit.engine.run_record import RunRecord, read_epochs, read_ranks
 from graphkit.engine.table_formats import COLUMNS, cells, duration, judged, metric_name, number, numeric_columns
 
 __all__ = ["SECTIONS", "headline", "result_blocks", "sections"]
@@ -150,27 +150,6 @@ def _ranks(run: RunRecord) -> Section | None:
     return Section("Ranks", blocks)
 
 
-def _predictions(run: RunRecord) -> Section | None:
-    entries = read_predictions(run.folder)
-    body = []
-    for entry in entries:
-        query, target = entry["query"], entry.get("known_tail", entry.get("tail"))
-        shown = f"({query.get('head', '?')}, {query.get('relation', '?')}, {query.get('tail', '?')})"
-        known = ", ".join(map(str, target)) if isinstance(target, list) else str(target if target is not None else "")
-        for place, row in enumerate(entry["top"], start=1):
-            score = row.get("score")
-            plain = isinstance(score, (int, float)) and not isinstance(score, bool)
-            first = place == 1
-            body.append(
-                [shown if first else "", known if first else "", str(place), str(row["entity"]),
-                 number(score, 3) if plain else "", "yes" if row.get("known") else ""]
-            )  # fmt: skip
-    if not body:
-        return None
-    header = ["Query", "Known answer", "Rank", "Predicted", "Score", "Known"]
-    return Section("Example predictions", [Table(header, body, [2, 4])])
-
-
 def _explanations(run: RunRecord) -> Section | None:
     by_seed = read_explanations(run.folder, run.seeds)
     if not by_seed:
@@ -272,7 +251,6 @@ SECTIONS: list[Callable[[RunRecord], Section | None]] = [
     _training,
     _ranks,
     relations_section,
-    _predictions,
     _explanations,
     _seeds,
     _protocol,

@@ -15,7 +15,7 @@ import yaml
 
 from graphkit.errors import UserError
 
-__all__ = ["RunRecord", "read_config", "read_epochs", "read_predictions", "read_ranks", "read_results", "read_run"]
+__all__ = ["RunRecord", "read_config", "read_epochs", "read_ranks", "read_results", "read_run"]
 
 
 @dataclass(frozen=True)
@@ -183,29 +183,6 @@ def read_ranks(folder: str | os.PathLike[str], seeds: Iterable[int]) -> dict[int
                 raise UserError(f"{path} is damaged ({error}); evaluate the run again to write it anew") from error
             ranks[seed] = {side: arrays[side].reshape(-1) for side in sides if side in arrays}
     return ranks
-
-
-def read_predictions(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Entries of ``predictions.json``, or an empty list where there is no such file.
-
-    An entry is ``{"query": {"head", "relation"}, "known_tail": name or names, "top": [{"entity", "score", "known"}]}``.
-
-    Raises:
-        UserError: where the file does not hold a list of such entries.
-
-    Example:
-        >>> read_predictions("runs/nbfnet/umls")       # doctest: +SKIP
-    """
-    path = Path(folder) / "predictions.json"
-    if not path.is_file():
-        return []
-    entries = _read_json(path, list)
-    for number, entry in enumerate(entries):
-        top = entry.get("top") if isinstance(entry, dict) else None
-        sound = isinstance(top, list) and all(isinstance(row, dict) and "entity" in row for row in top)
-        if not (sound and isinstance(entry.get("query"), dict)):
-            raise UserError(f"{path}, entry {number}: expected 'query' (a mapping) and 'top' (a list of entities)")
-    return entries
 
 
 def _read_json(path: Path, kind: type) -> Any:

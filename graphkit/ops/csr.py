@@ -79,7 +79,7 @@ class CSRGraph:
 
         The result is remembered while ``values`` lives unchanged: the layers of a model share one sort.
         """
-        if values.requires_grad:
+        if values.requires_grad or values.is_inference():  # an inference tensor has no version to know a change by
             return values[self.perm].to(dtype)
         key = (id(values), values._version, dtype)
         known = self._sorted.get(key)

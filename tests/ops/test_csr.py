@@ -125,6 +125,15 @@ def test_the_memory_of_sorted_values_is_bounded(graph):
     assert graph.by_position(held[0], torch.int32).tolist() == [0] * 7
 
 
+def test_values_made_in_inference_mode_are_taken_as_they_are(graph):
+    with torch.inference_mode():
+        values = torch.rand(graph.num_edges)
+        before = graph.by_position(values, torch.float32)
+        torch.testing.assert_close(before, values[graph.perm])
+        values[0] += 1.0
+        torch.testing.assert_close(graph.by_position(values, torch.float32), values[graph.perm])
+
+
 def test_values_with_gradients_pass_them_on(graph):
     values = torch.arange(7.0, requires_grad=True)
     (graph.by_position(values, torch.float64) * torch.arange(7)).sum().backward()
