@@ -72,7 +72,7 @@ def csr_rows(indptr: np.ndarray, indices: np.ndarray, shape: Sequence[int]) -> n
     count = np.diff(indptr.astype(np.int64))
     if len(indptr) != rows + 1 or int(indptr[0]) != 0 or int(indptr[-1]) != len(indices) or bool((count < 0).any()):
         raise ValueError(f"row pointers {indptr.shape} of {len(indices)} entries do not make {rows} rows")
-    if len(indices) and not (0 <= int(indices.min()) and int(indices.max()) < columns):
+    if len(indices) and not (int(indices.min()) >= 0 and int(indices.max()) < columns):
         raise ValueError(f"a column is outside of 0 .. {columns - 1}")
     return np.repeat(np.arange(rows, dtype=np.int64), count)
 

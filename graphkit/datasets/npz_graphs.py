@@ -40,7 +40,7 @@ def read_edge_list_npz(path: Path) -> StoredGraph:
             raise ValueError(f"features {x.shape} of labels {y.shape}")
         if edges.ndim != 2 or edges.shape[1] != 2:
             raise ValueError(f"edges {edges.shape}")
-        if edges.size and not (0 <= int(edges.min()) and int(edges.max()) < nodes):
+        if edges.size and not (int(edges.min()) >= 0 and int(edges.max()) < nodes):
             raise ValueError(f"an edge leads out of the nodes 0 .. {nodes - 1}")
         for split, mask in masks.items():
             if mask.ndim != 2 or mask.shape[1] != nodes or len(mask) != len(masks["train"]):
