@@ -429,7 +429,7 @@ def citations() -> list[dict[str, Any]]:
             aliases=["amazon/computers"],
             title="Amazon-Computers: products bought together, with words of reviews and a category",
             citation=SHCHUR,
-            statistics=sizes(13752, 245861, 767, 10, 287209),
+            statistics=sizes(13752, 245861, 767, 10),
             directed=False,
             direction=(
                 "bought together is mutual in meaning; 71 % of the stored entries lack their opposite, "
@@ -445,7 +445,7 @@ def citations() -> list[dict[str, Any]]:
             aliases=["amazon/photo"],
             title="Amazon-Photo: products bought together, with words of reviews and a category",
             citation=SHCHUR,
-            statistics=sizes(7650, 119081, 745, 8, 143662),
+            statistics=sizes(7650, 119081, 745, 8),
             directed=False,
             direction=(
                 "bought together is mutual in meaning; 66 % of the stored entries lack their opposite, "

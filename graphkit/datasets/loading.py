@@ -20,7 +20,6 @@ from graphkit.errors import UserError, nearest
 __all__ = ["load", "task_kind"]
 
 _OPTIONS = (
-_OPTIONS = (
     "direction", "features", "fold", "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges",
     "valid_triples", "variant",
 )  # fmt: skip
