@@ -67,12 +67,12 @@ def read_geom_gcn(
         x = np.array([found[node][0] for node in range(nodes)], dtype=np.float32)
     else:
         x = np.zeros((nodes, int(channels or 0)), dtype=np.float32)
-        for node, (words, _) in found.items():
-            if words and not (min(words) >= 0 and max(words) < x.shape[1]):
+        for place, (ones, _) in found.items():
+            if ones and not (min(ones) >= 0 and max(ones) < x.shape[1]):
                 raise UserError(
-                    f"{nodes_file}: node {node} has the feature {max(words)}, expected 0 .. {x.shape[1] - 1}"
+                    f"{nodes_file}: node {place} has the feature {max(ones)}, expected 0 .. {x.shape[1] - 1}"
                 )
-            x[node, words] = 1
+            x[place, ones] = 1
     try:
         edges = np.array([(int(u), int(v)) for u, v in _lines(edges_file, 2)], dtype=np.int64).reshape(-1, 2)
     except ValueError as error:

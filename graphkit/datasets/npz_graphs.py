@@ -79,7 +79,7 @@ def read_attributed_npz(path: Path) -> StoredGraph:
     features = ("attr_data", "attr_indptr", "attr_indices", "attr_shape")
     arrays = read_npz(path, adjacency, (*features, "labels", "node_names", "class_names"))
     try:
-        edges = csr_edges(*(arrays[name] for name in adjacency))
+        edges = csr_edges(arrays["adj_indptr"], arrays["adj_indices"], arrays["adj_shape"])
         nodes, x, y = int(arrays["adj_shape"][0]), None, None
         if "attr_data" in arrays:
             data, indptr, indices, shape = (arrays[name] for name in features)

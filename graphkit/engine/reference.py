@@ -25,6 +25,9 @@ METRICS = (
     "head_mrr",
     "auc",
     "ap",
+    "accuracy",
+    "macro_f1",
+    "roc_auc",
 )
 LOWER_IS_BETTER = frozenset({"mr"})
 
