@@ -19,7 +19,7 @@ from graphkit.errors import UserError, nearest
 __all__ = ["load", "task_kind"]
 
 _OPTIONS = (
-    "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges", "valid_triples", "variant",
+    "metrics", "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges", "valid_triples", "variant",
 )  # fmt: skip
 _TASKS_OF = {"graph": ("link",)}  # data that serve tasks of several kinds; others are of their one kind
 
@@ -36,6 +36,7 @@ def load(
     split_seed: int | Literal["seed"] | None = None,
     num_negatives: int | None = None,
     use_valedges: bool | None = None,
+    metrics: list[str] | None = None,
     valid_triples: int | None = None,
     progress: bool = False,
     **options: Any,
@@ -64,6 +65,8 @@ def load(
             file, ``seed`` draws a split for each seed of the run.
         num_negatives: for ``"link"``, negatives an edge of valid and test; None: 1, for the protocol ``"heart"`` 500.
         use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored; None: no.
+        metrics: for ``"link"``, what is measured, such as ``["hits@50", "auc"]``; the first one selects the epoch. None: the
+            metrics of the protocol.
         valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation
             split; None: all of it. The test split stays whole.
         progress: whether to show a bar while fetching.
@@ -80,7 +83,7 @@ def load(
     if name is None or file is not None:
         foreign = {
             "name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed, "protocol": protocol,
-            "num_negatives": num_negatives, "use_valedges": use_valedges,
+            "num_negatives": num_negatives, "use_valedges": use_valedges, "metrics": metrics,
         }  # fmt: skip
         for option, value in foreign.items():
             if value is not None:
@@ -98,7 +101,7 @@ def load(
         )
     given: dict[str, Any] = {
         "protocol": protocol, "split": split, "split_seed": split_seed, "num_negatives": num_negatives,
-        "use_valedges": use_valedges,
+        "use_valedges": use_valedges, "metrics": metrics,
     }  # fmt: skip
     given = {option: value for option, value in given.items() if value is not None}
     if kind != "link" and given:

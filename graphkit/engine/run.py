@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def run_experiment(
     runs = []
     for seed in config.seeds:
         if config.split_per_seed and seed != config.seeds[0]:
-            task = processes.in_turn(lambda data=config.data_for(seed): load(**data))
+            task = processes.in_turn(partial(load, **config.data_for(seed)))
         run = fit(
             _model(config, task, seed), task, seed=seed, out=directory.path, resume=resume, loader=config.loader,
             evaluation=_evaluation(config, task), select=config.protocol["select"], labels=_labels(config, task),
@@ -113,7 +114,7 @@ def evaluate_run(
     recorded = {(line["seed"], line["split"]): line["metrics"] for line in read_lines(directory.results)}
     for one in seeds:
         if config.split_per_seed and one != seeds[0]:
-            config, task = processes.in_turn(lambda one=one: recorded_task(directory, one))
+            config, task = processes.in_turn(partial(recorded_task, directory, one))
         model = load_model(directory.path, one).to(place)
         sharing = evaluation_options(task, processes=processes)
         metrics = processes.tell(evaluate(model, task, split, **_evaluation(config, task), **sharing))
