@@ -19,7 +19,8 @@ from graphkit.errors import UserError, nearest
 __all__ = ["load", "task_kind"]
 
 _OPTIONS = (
-    "metrics", "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges", "valid_triples", "variant",
+    "metrics", "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges",
+    "valid_triples", "variant",
 )  # fmt: skip
 _TASKS_OF = {"graph": ("link",)}  # data that serve tasks of several kinds; others are of their one kind
 
