@@ -16,6 +16,7 @@ from graphkit.data.message_graph import MessageGraph
 from graphkit.data.node_batch import NodeBatch
 from graphkit.data.node_loader import NodeLoader
 from graphkit.data.node_scores import score_nodes
+from graphkit.data.node_split import split_nodes
 from graphkit.data.node_task import NodeTask
 from graphkit.data.non_edges import NonEdges
 from graphkit.data.ogb_knowledge_graph import OGBKnowledgeGraphTask
@@ -66,6 +67,7 @@ __all__ = [
     "score_pairs",
     "shard",
     "split_edges",
+    "split_nodes",
     "split_shares",
     "top_entities",
     "triple_keys",
