@@ -123,3 +123,26 @@ def test_an_edge_is_ranked_among_all_negatives_of_its_split(protocol):
 def test_what_a_protocol_cannot_do_is_refused(options, message):
     with pytest.raises(UserError, match=message):
         task_of(**options)
+
+
+@pytest.mark.data
+def test_heart_on_the_real_data_is_made_once(tmp_path, monkeypatch):
+    from graphkit.datasets import heart_cache, where
+
+    if not os.environ.get("GRAPHKIT_DATA") or any(place.path is None for place in where("cora")):
+        pytest.skip("cora is not in GRAPHKIT_DATA")
+    monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path))
+    task = gk.load("cora", task="link", protocol="heart")
+    assert task.negatives("valid").shape == (2, 263, 500) and task.negatives("test").shape == (2, 527, 500)
+    assert task.leak_check() and task.provenance["protocol"]["name"] == "heart"
+    monkeypatch.setattr(heart_cache, "heart_negatives", lambda *_, **__: pytest.fail("they were made again"))
+    again = gk.load("cora", task="link", protocol="heart")
+    assert again.fingerprint() == task.fingerprint()
+    # hard: the first negatives of an edge share neighbours, which pairs drawn at random hardly do
+    adjacency = torch.zeros(2708, 2708, dtype=torch.bool)
+    adjacency[task.data.edge_index[0], task.data.edge_index[1]] = True
+    random = task.non_edges("test").draw(527, seed=0, epoch=0, step=0)
+    hard, easy = (
+        (adjacency[u] & adjacency[v]).any(1).double().mean() for u, v in (task.negatives("test")[:, :, 0], random)
+    )
+    assert hard > 0.7 and easy < 0.05
