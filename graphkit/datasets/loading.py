@@ -20,7 +20,8 @@ from graphkit.errors import UserError, nearest
 __all__ = ["load", "task_kind"]
 
 _OPTIONS = (
-    "direction", "features", "fold", "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges",
+    "direction", "features", "fold", "metrics", "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task",
+    "use_valedges",
     "valid_triples", "variant",
 )  # fmt: skip
 _TASKS_OF = {"graph": ("link", "node")}  # data that serve tasks of several kinds; others are of their one kind
@@ -38,6 +39,7 @@ def load(
     split_seed: int | Literal["seed"] | None = None,
     num_negatives: int | None = None,
     use_valedges: bool | None = None,
+    metrics: list[str] | None = None,
     fold: int | None = None,
     direction: str | None = None,
     features: str | None = None,
@@ -70,6 +72,8 @@ def load(
             experiment file, ``seed`` draws a split for each seed of the run.
         num_negatives: for ``"link"``, negatives an edge of valid and test; None: 1, for the protocol ``"heart"`` 500.
         use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored; None: no.
+        metrics: for ``"link"``, what is measured, such as ``["hits@50", "auc"]``; the first one selects the epoch. None: the
+            metrics of the protocol.
         fold: for ``"node"``, which of several splits, from 0; None: the first.
         direction: for ``"node"``, ``"undirected"`` (both directions of every edge) or ``"stored"`` (as the files have them, with a
             warning where that means nothing); None: what the card says.
@@ -91,7 +95,7 @@ def load(
     if name is None or file is not None:
         foreign = {
             "name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed, "protocol": protocol,
-            "num_negatives": num_negatives, "use_valedges": use_valedges,
+            "num_negatives": num_negatives, "use_valedges": use_valedges, "metrics": metrics,
             "fold": fold, "direction": direction, "features": features,
         }  # fmt: skip
         for option, value in foreign.items():
@@ -110,7 +114,7 @@ def load(
         )
     given: dict[str, Any] = {
         "protocol": protocol, "split": split, "split_seed": split_seed, "num_negatives": num_negatives,
-        "use_valedges": use_valedges,
+        "use_valedges": use_valedges, "metrics": metrics,
     }  # fmt: skip
     given = {option: value for option, value in given.items() if value is not None}
     if kind not in ("link", "node") and given:

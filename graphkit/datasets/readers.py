@@ -11,6 +11,7 @@ from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, read_
 from graphkit.datasets.card import Card
 from graphkit.datasets.geom_gcn import read_geom_gcn, read_geom_gcn_splits
 from graphkit.datasets.labelled_networks import read_airports, read_facebook100, read_wikics
+from graphkit.datasets.matlab_networks import read_matlab_network
 from graphkit.datasets.npz_graphs import read_attributed_npz, read_edge_list_npz, read_telegram
 from graphkit.datasets.ogb import read_ogb_knowledge_graph
 from graphkit.datasets.planetoid import read_planetoid
@@ -83,6 +84,11 @@ def _only(entry: Card, paths: dict[str, Path]) -> Path:
     return next(iter(paths.values()))
 
 
+def _matlab_network(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """One MATLAB file with an adjacency matrix and perhaps labels."""
+    return read_matlab_network(_only(entry, paths), **entry.options)
+
+
 _INDUCTIVE = ("train", "valid", "test_facts", "test")
 
 
@@ -115,6 +121,7 @@ READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "facebook100": _facebook100,
     "geom_gcn": _geom_gcn,
     "inductive_triples": _inductive_triples,
+    "matlab_network": _matlab_network,
     "ogb_knowledge_graph": _ogb_knowledge_graph,
     "planetoid": _planetoid,
     "telegram": _telegram,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def run_experiment(
     runs = []
     for seed in config.seeds:
         if config.split_per_seed and seed != config.seeds[0]:
-            task = processes.in_turn(functools.partial(load, **config.data_for(seed)))
+            task = processes.in_turn(partial(load, **config.data_for(seed)))
         for fold in folds_of(task, config.splits):
             one = task if fold is None else task.at_fold(fold)
             run = fit(
@@ -124,7 +124,7 @@ def evaluate_run(
     recorded = {(line["seed"], line.get("fold"), line["split"]): line["metrics"] for line in lines}
     for one, number in chosen:
         if config.split_per_seed and one != chosen[0][0]:
-            config, task = processes.in_turn(functools.partial(recorded_task, directory, one))
+            config, task = processes.in_turn(partial(recorded_task, directory, one))
         task = task if number is None else task.at_fold(number)
         model = load_model(directory.path, one, number).to(place)
         sharing = evaluation_options(task, processes=processes)
