@@ -61,7 +61,9 @@ def link_sizes(nodes: int, features: int, train: int, valid: int, test: int) -> 
     }  # fmt: skip
 
 
-def node_sizes(nodes: int, edges: int, features: int, classes: int, train: int, valid: int, test: int) -> dict[str, int]:
+def node_sizes(
+    nodes: int, edges: int, features: int, classes: int, train: int, valid: int, test: int
+) -> dict[str, int]:
     return {
         "nodes": nodes, "edges": edges, "features": features, "classes": classes,
         "train": train, "valid": valid, "test": test,

@@ -77,10 +77,14 @@ def obtain(
 
 def _in_archive(entry: Card, missing: list[str], total: int) -> UserError:
     assert entry.archive is not None
-    part = "" if len(missing) == total else f" ({total - len(missing)} of its {total} files are)"
+    what = f"none of the {total} files of the data set {entry.name!r} is on this machine"
+    if len(missing) < total:
+        what = (
+            f"{', '.join(missing)} of the data set {entry.name!r} {'is' if len(missing) == 1 else 'are'} not on this machine "
+            f"({total - len(missing)} of its {total} files are)"
+        )
     return UserError(
-        f"{', '.join(missing)} of the data set {entry.name!r} {'is' if len(missing) == 1 else 'are'} not on this machine"
-        f"{part}; `graphkit data fetch {entry.name}` fetches and unpacks the archive {entry.archive['url']}, or place the "
+        f"{what}; `graphkit data fetch {entry.name}` fetches and unpacks the archive {entry.archive['url']}, or place the "
         f"archive's folder {entry.archive['folder']} by hand as $GRAPHKIT_DATA/{entry.folders[0]}"
     )
 

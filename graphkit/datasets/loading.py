@@ -9,6 +9,7 @@ from graphkit.data import LinkTask, OGBKnowledgeGraphTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
+from graphkit.datasets.ogb_tasks import ogb_link_task
 from graphkit.datasets.own_graph import own_graph
 from graphkit.datasets.planetoid import CitationGraph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
@@ -17,7 +18,7 @@ from graphkit.errors import UserError, nearest
 
 __all__ = ["load", "task_kind"]
 
-_OPTIONS = ("progress", "root", "split", "split_seed", "task", "valid_triples", "variant")
+_OPTIONS = ("progress", "root", "split", "split_seed", "task", "use_valedges", "valid_triples", "variant")
 _TASKS_OF = {"graph": ("link",)}  # data that serve tasks of several kinds; others are of their one kind
 
 
@@ -31,6 +32,7 @@ def load(
     split: str | None = None,
     split_seed: int | None = None,
     valid_triples: int | None = None,
+    use_valedges: bool = False,
     progress: bool = False,
     **options: Any,
 ) -> Any:
@@ -54,6 +56,8 @@ def load(
         split_seed: for ``"link"``, seed of the split and of the negatives of valid and test; None: 0.
         valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation
             split; None: all of it. The test split stays whole.
+        use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored (never in training). Of
+            OGB's data sets its rules allow it for ogbl-collab alone.
         progress: whether to show a bar while fetching.
         **options: none for the data sets so far, those of a graph of your own; an unknown one is refused.
 
@@ -79,11 +83,13 @@ def load(
     kind = task_kind(entry, task)
     given: dict[str, Any] = {"split": split, "split_seed": split_seed}
     given = {option: value for option, value in given.items() if value is not None}
-    if kind != "link" and given:
+    if given and (kind != "link" or entry.reader == "ogb_links"):
         raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(given)}")
+    if use_valedges and kind != "link":
+        raise UserError(f"{entry.name} is no link task; leave out use_valedges")
     if valid_triples is not None and kind != "ogb_knowledge_graph":
         raise UserError(f"{entry.name} is validated on all of its validation split; leave out valid_triples")
-    chosen = {"variant": variant, "valid_triples": valid_triples, **given}
+    chosen = {"variant": variant, "valid_triples": valid_triples, "use_valedges": use_valedges or None, **given}
     found = obtain(entry, root, progress=progress)
     hashes = {file.path: digest for file, _, digest in found}
     paths = {file.path: place.path for file, place, _ in found if place.path is not None}
@@ -100,11 +106,15 @@ def load(
             for file, place, digest in found
         },
     }
+    if entry.reader == "ogb_links":
+        provenance = {**provenance, "task": kind}
+        return ogb_link_task(entry, paths, use_valedges=use_valedges, provenance=provenance)
     if kind == "link":
         graph: CitationGraph = read(entry, paths)
         return LinkTask.from_edges(
-            entry.name, graph.edges, graph.num_nodes, x=graph.x, provenance={**provenance, "task": kind}, **given
-        )
+            entry.name, graph.edges, graph.num_nodes, x=graph.x, provenance={**provenance, "task": kind},
+            use_valedges=use_valedges, **given,
+        )  # fmt: skip
     path = processed_path(entry, hashes)
     result = read_processed(path, entry.name)
     if result is None:

@@ -62,7 +62,10 @@ def locate(entry: Card, root: str | os.PathLike[str] | None = None) -> list[Plac
     """
     if root is None:
         return [_search(entry, file) for file in entry.files]
-    places = [Place(*(_below(entry, file, root, deep=True) or (file.path, None)), "root") for file in entry.files]
+    places = []
+    for file in entry.files:
+        name, path = _below(entry, file, root, deep=True) or (file.path, None)
+        places.append(Place(name, path, "root"))
     missing = [file for file, place in zip(entry.files, places, strict=True) if place.path is None]
     if missing:
         expected = ", ".join(str(expected_path(entry, file, root)) for file in missing)
@@ -73,7 +76,7 @@ def locate(entry: Card, root: str | os.PathLike[str] | None = None) -> list[Plac
 def _search(entry: Card, file: CardFile) -> Place:
     data = os.environ.get("GRAPHKIT_DATA")
     if data and (found := _below(entry, file, data)):
-        return Place(*found, "GRAPHKIT_DATA")
+        return Place(found[0], found[1], "GRAPHKIT_DATA")
     if file.wheel and (held := _in_distribution(**file.wheel)):
         return Place(file.path, *held)
     for name in (file.path, *file.instead):
@@ -91,9 +94,7 @@ def possible_folders(entry: Card, root: str | os.PathLike[str], *, deep: bool = 
     return found
 
 
-def _below(
-    entry: Card, file: CardFile, root: str | os.PathLike[str], *, deep: bool = False
-) -> tuple[str, Path] | None:
+def _below(entry: Card, file: CardFile, root: str | os.PathLike[str], *, deep: bool = False) -> tuple[str, Path] | None:
     """(name, path) of a file, or of one that stands in its place."""
     for name in (file.path, *file.instead):
         for folder in possible_folders(entry, root, deep=deep):

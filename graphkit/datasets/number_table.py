@@ -62,7 +62,9 @@ def read_numbers(
                 result = np.empty((rows, columns), dtype)
             result[done - len(part) : done] = part
     if rows is not None and done != rows:
-        raise UserError(f"{path} has {done} lines, but the files beside it name {rows}; it was cut off, or is another one")
+        raise UserError(
+            f"{path} has {done} lines, but the files beside it name {rows}; it was cut off, or is another one"
+        )
     if result is not None:
         return result
     return np.concatenate(parts) if parts else np.empty((0, columns or 0), dtype)

@@ -116,7 +116,8 @@ def read_ogb_graph(paths: Mapping[str, Path], *, both_directions: bool = False) 
             f"no graph among {', '.join(paths) or 'no files'}; expected raw/edge.csv.gz, raw/triplet-type-list.csv.gz, "
             "raw/data.npz, raw/edge_index_dict.npz or processed/data_processed; unpack OGB's archive as a whole"
         )
-    _check_ids(graph, next(iter(paths.values())))
+    file, path = next(iter(paths.items()))
+    _check_ids(graph, path.parents[len(Path(file).parts) - 1])
     return graph
 
 
@@ -244,8 +245,12 @@ def _typed_from_npz(paths: Mapping[str, Path]) -> OGBTypedGraph:
     sizes = {kind: int(n[0]) for kind, n in sorted(open_arrays(paths["raw/num_nodes_dict.npz"]).items())}
     counts = {_triple(key): int(n[0]) for key, n in open_arrays(paths["raw/num_edges_dict.npz"]).items()}
     content = open_arrays(paths["raw/edge_index_dict.npz"])
-    edges = {_triple(key): _edges(array, f"{key} in {paths['raw/edge_index_dict.npz']}") for key, array in content.items()}
-    wrong = [triple for triple in {**counts, **edges} if triple not in edges or edges[triple].shape[1] != counts.get(triple)]
+    edges = {
+        _triple(key): _edges(array, f"{key} in {paths['raw/edge_index_dict.npz']}") for key, array in content.items()
+    }
+    wrong = [
+        triple for triple in {**counts, **edges} if triple not in edges or edges[triple].shape[1] != counts.get(triple)
+    ]
     if wrong:
         raise UserError(
             f"{paths['raw/edge_index_dict.npz']} and num_edges_dict.npz disagree about the edges {'___'.join(wrong[0])}"
@@ -273,7 +278,10 @@ def _from_processed(path: Path, both_directions: bool) -> OGBGraph | OGBTypedGra
         sizes = {kind: int(count) for kind, count in sorted(content["num_nodes_dict"].items())}
         typed = OGBTypedGraph(
             sizes,
-            {triple: _edges(array, f"{triple} in {path}") for triple, array in sorted(content["edge_index_dict"].items())},
+            {
+                triple: _edges(array, f"{triple} in {path}")
+                for triple, array in sorted(content["edge_index_dict"].items())
+            },
         )
         for name, values in content.items():
             if not isinstance(values, dict) or name in ("edge_index_dict", "num_nodes_dict"):
@@ -324,7 +332,9 @@ def _attribute_array(name: str, values: Any, count: int, path: Path) -> np.ndarr
     if len(values) != count:
         raise UserError(f"{path}: {name} has {len(values)} rows, expected {max(count, 0)}")
     values = values.reshape(len(values), -1)
-    return values.astype(np.float32 if _plain(name).endswith("_feat") or values.dtype.kind == "f" else np.int64, copy=False)
+    return values.astype(
+        np.float32 if _plain(name).endswith("_feat") or values.dtype.kind == "f" else np.int64, copy=False
+    )
 
 
 def _check_ids(graph: OGBGraph | OGBTypedGraph, where: Path) -> None:
@@ -341,6 +351,6 @@ def _check_ids(graph: OGBGraph | OGBTypedGraph, where: Path) -> None:
             if row.size and not (row.min() >= 0 and row.max() < count):
                 place = int(np.flatnonzero((row < 0) | (row >= count))[0])
                 raise UserError(
-                    f"edge {place}{what} in {where.parent.parent} has the {side} {row[place]}, but its nodes are numbered "
+                    f"edge {place}{what} in {where} has the {side} {row[place]}, but its nodes are numbered "
                     f"0 .. {count - 1}"
                 )

@@ -104,7 +104,7 @@ def read_ogb_links(name: str, paths: Mapping[str, Path], *, both_directions: boo
             f"{name} has {edges['train'].size(1)} train edges, but its graph has {num_edges}; its files are of different "
             "releases: unpack OGB's archive as a whole"
         )
-    x = None if features is None else torch.from_numpy(features)
+    x = None if features is None else torch.from_numpy(np.require(features, requirements="W"))
     return OGBLinks(num_nodes, edges, negatives, personal.pop(), x, weight, year, _node_names(paths, num_nodes))
 
 

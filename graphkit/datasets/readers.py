@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, read_triples
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, read_triples
 from graphkit.datasets.card import Card
 from graphkit.datasets.ogb import read_ogb_knowledge_graph
+from graphkit.datasets.ogb_nodes import OGBNodes, read_ogb_nodes
+from graphkit.datasets.ogb_tasks import ogb_link_task
 from graphkit.datasets.planetoid import CitationGraph, read_planetoid
 from graphkit.errors import UserError, nearest
 
@@ -54,9 +56,21 @@ def _ogb_knowledge_graph(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphT
     return read_ogb_knowledge_graph(entry.name, paths)
 
 
+def _ogb_links(entry: Card, paths: dict[str, Path]) -> LinkTask:
+    """OGB's split of a graph's edges, with the negatives of its evaluation."""
+    return ogb_link_task(entry, paths)
+
+
+def _ogb_nodes(entry: Card, paths: dict[str, Path]) -> OGBNodes:
+    """OGB's graph with labels of its nodes and their split."""
+    return read_ogb_nodes(entry.name, paths, both_directions=bool(entry.options.get("both_directions")))
+
+
 READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "inductive_triples": _inductive_triples,
     "ogb_knowledge_graph": _ogb_knowledge_graph,
+    "ogb_links": _ogb_links,
+    "ogb_nodes": _ogb_nodes,
     "planetoid": _planetoid,
     "triples": _triples,
 }
