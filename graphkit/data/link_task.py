@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
-from graphkit.data.edge_split import split_edges, undirected_edges
+from graphkit.data.edge_split import undirected_edges
+from graphkit.data.heart_negatives import heart_negatives
 from graphkit.data.leaks import SPLITS, Certificate
 from graphkit.data.link_leaks import check_link_leaks
+from graphkit.data.link_protocols import apply_protocol, link_protocol
+from graphkit.data.link_record import check_task_metrics, fingerprint, protocol_record
 from graphkit.data.message_graph import MessageGraph
 from graphkit.data.names import identify, numbered
 from graphkit.data.non_edges import NonEdges
-from graphkit.data.pair_checks import check_negatives, check_pairs
+from graphkit.data.pair_checks import check_features, check_negatives, check_pairs
 from graphkit.data.pair_loader import PairLoader
 from graphkit.data.pair_scores import score_pairs
 from graphkit.errors import UserError, nearest
-from graphkit.metrics import check_link_metrics, link_metrics, link_ties
+from graphkit.metrics import link_metrics, link_ties
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -100,8 +102,7 @@ class LinkTask:
         self.name, self.num_nodes, self.x = name, num_nodes, x
         for split, edges in zip(SPLITS, (train, valid, test), strict=True):
             check_pairs(f"{split} edges of {name}", edges, num_nodes)
-        if x is not None and (x.dim() != 2 or x.size(0) != num_nodes):
-            raise UserError(f"x of {name} is {list(x.shape)}, expected a row for each of the {num_nodes} nodes: [N, F]")
+        check_features(name, x, num_nodes)
         if nodes is not None and len(nodes) != num_nodes:
             raise UserError(f"{name} has {num_nodes} nodes, but {len(nodes)} names for them")
         self.nodes = None if nodes is None else list(nodes)
@@ -117,26 +118,16 @@ class LinkTask:
         self.use_valedges, self.repeats, self.directed = use_valedges, repeats, directed
         self._graph: dict[bool, MessageGraph] = {}
         self._non_edges: dict[str, NonEdges] = {}
-        self._negatives: dict[str, Tensor] = {}
+        self._given: dict[str, Tensor] = {}
         for split, negatives in (("valid", valid_negatives), ("test", test_negatives)):
             if negatives is not None:
                 what, count = f"{split} negatives of {name}", self.edges(split).size(1)
                 check_negatives(what, negatives, num_nodes, edges=count, loops=negatives_avoid == "nothing")
-                self._negatives[split] = negatives
+                self._given[split] = negatives
         self.metrics = tuple([metrics] if isinstance(metrics, str) else metrics)
-        self._check_metrics()
-        self.provenance = {**(provenance or {}), "protocol": self.protocol()}
-
-    def _check_metrics(self) -> None:
-        check_link_metrics(self.metrics)
-        for split in ("valid", "test"):
-            if self.edges(split).size(1):
-                given = self._negatives.get(split)
-                count = self.edges(split).size(1) * self.num_negatives if given is None else given.size(-1)
-                try:
-                    check_link_metrics(self.metrics, personal=self.is_personal(split), negatives=count)
-                except UserError as error:
-                    raise UserError(f"{self.name}, {split}: {error}") from None
+        self._negatives = dict(self._given)
+        check_task_metrics(self)
+        self.provenance = {**(provenance or {}), "protocol": protocol_record(self)}
 
     @property
     def primary_metric(self) -> str:
@@ -148,30 +139,18 @@ class LinkTask:
         """Metrics that can select an epoch."""
         return self.metrics
 
+    def given_negatives(self, split: str) -> Tensor | None:
+        """The negatives of a split that were handed in; None where they are drawn."""
+        return self._given.get(split)
+
     def is_personal(self, split: str) -> bool:
         """Whether each edge of a split has negatives of its own, and not all edges one pool."""
-        return split in self._negatives and self._negatives[split].dim() == 3
+        return split in self._given and self._given[split].dim() == 3
 
     @property
     def ties(self) -> dict[str, str]:
         """How each metric counts an edge that scores as much as a negative, see :func:`graphkit.metrics.link_ties`."""
         return link_ties(self.metrics, personal=self.is_personal("test"))
-
-    def protocol(self) -> dict[str, Any]:
-        """What an evaluation rests on, as plain values: metrics, tie rules, negatives, what messages flow along."""
-        negatives = {}
-        for split in ("valid", "test"):
-            given = self._negatives.get(split)
-            if given is None:
-                negatives[split] = f"{self.num_negatives} per edge, drawn with seed {self.negative_seed}, pooled"
-            elif self.is_personal(split):
-                negatives[split] = f"{given.size(2):,} of each edge's own, fixed"
-            else:
-                negatives[split] = f"{given.size(1):,} in one pool, fixed"
-        return {
-            "metrics": list(self.metrics), "ties": self.ties, "negatives": negatives,
-            "negatives_avoid": self.negatives_avoid, "use_valedges": self.use_valedges, "repeats": self.repeats,
-        }  # fmt: skip
 
     @classmethod
     def from_edges(
@@ -180,43 +159,47 @@ class LinkTask:
         edge_index: Tensor,
         num_nodes: int,
         *,
-        split: str = "85/5/10",
+        protocol: str = "random",
+        split: str | None = None,
         split_seed: int = 0,
         x: Tensor | None = None,
-        nodes: Sequence[str] | None = None,
-        num_negatives: int = 1,
-        provenance: dict[str, Any] | None = None,
+        num_negatives: int | None = None,
+        heart: Callable[..., tuple[Tensor, Tensor]] = heart_negatives,
         **options: Any,
     ) -> LinkTask:
-        """A task from the edges of a whole graph, cut at random; see :func:`graphkit.data.split_edges`.
+        """A task from the edges of a whole graph, divided by a protocol, see :data:`graphkit.data.PROTOCOLS`.
 
         Args:
             name: name of the data set.
             edge_index: [2, E] int64; directions, duplicates and self-loops do not matter.
             num_nodes: N.
-            split: percentages of train, valid and test.
-            split_seed: seed of the split and of the negatives of valid and test.
+            protocol: ``"random"``, ``"ncn"``, ``"pooled"`` or ``"heart"``.
+            split: percentages of train, valid and test; None: those of the protocol, ``"85/5/10"`` or ``"70/10/20"``.
+            split_seed: seed of the split and of drawn negatives of valid and test.
             x: as in the constructor.
-            nodes: as in the constructor.
-            num_negatives: as in the constructor.
-            provenance: as in the constructor.
+            num_negatives: negatives an edge of valid and test, where the protocol leaves a choice; None: 1, with
+                ``"heart"`` 500.
+            heart: makes HeaRT's negatives, see :func:`graphkit.data.heart_negatives`.
             **options: further ones of the constructor.
 
         Raises:
-            UserError: as in the constructor, and for a split that cannot be.
+            UserError: as in the constructor, for an unknown protocol, and for a split that cannot be.
 
         Example:
             >>> edges = torch.tensor([[0, 1, 2, 3, 1], [1, 2, 3, 0, 0]])
             >>> LinkTask.from_edges("square", edges, 5, split="50/25/25")
             LinkTask('square', nodes=5, edges=4, features=0, train=2, valid=1, test=1)
         """
+        about = link_protocol(protocol)
         check_pairs(f"edges of {name}", edge_index, num_nodes, loops=True)
-        parts = split_edges(undirected_edges(edge_index), split, seed=split_seed)
-        task = cls(
-            name, num_nodes, *parts, x=x, nodes=nodes, num_negatives=num_negatives, negative_seed=split_seed,
-            provenance=provenance, **options,
+        check_features(name, x, num_nodes)
+        parts = apply_protocol(
+            protocol, undirected_edges(edge_index), num_nodes, split=split, seed=split_seed, num_negatives=num_negatives,
+            x=x, heart=heart,
         )  # fmt: skip
-        task.provenance["split"] = {"shares": split, "seed": split_seed, **task.fingerprint()}
+        task = cls(name, num_nodes, x=x, negative_seed=split_seed, **{**parts, **options})
+        task.provenance["split"] = {"shares": split or about.split, "seed": split_seed, **task.fingerprint()}
+        task.provenance["protocol"] = {"name": protocol, "about": about.about, **task.provenance["protocol"]}
         return task
 
     def __repr__(self) -> str:
@@ -298,12 +281,7 @@ class LinkTask:
 
     def fingerprint(self) -> dict[str, str]:
         """SHA-256 of the edges of each split and of the fixed negatives, so that two runs can be seen to share them."""
-        parts = {split: self.edges(split) for split in SPLITS}
-        parts |= {f"{split}_negatives": self.negatives(split) for split in ("valid", "test")}
-        return {
-            name: hashlib.sha256(pairs.flatten(1).t().contiguous().numpy().astype("<i8").tobytes()).hexdigest()
-            for name, pairs in parts.items()
-        }
+        return fingerprint(self)
 
     def loader(
         self,
@@ -414,10 +392,11 @@ class LinkTask:
         """A printable certificate that no split gives its answers away.
 
         Checked: ids in range and no self-loops; every edge once, in either direction; no edge in two splits; no valid
-        or test edge in its message graph, in either direction; the message graph has both directions of every edge;
-        the negatives of valid and test are no edges of their split's graph, in either direction, and all different;
-        the negatives of a sampled training batch are no train edges. Noted: nodes that messages cannot reach, and
-        validation negatives that are test edges (negatives are strict with regard to the graph of their own split).
+        or test edge in a message graph, in either direction (with ``use_valedges``, the valid edges in that of test and
+        nowhere else); the message graphs have both directions of every edge; the negatives of valid and test are not
+        what they should avoid, and all different; the negatives of a sampled training batch are no train edges. Warned
+        of: what published files, or edges that are events, bring with them. Noted: nodes that messages cannot reach, and
+        validation negatives that are test edges.
 
         Raises:
             LeakError: naming what leaks.

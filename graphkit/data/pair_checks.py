@@ -9,7 +9,22 @@ from torch import Tensor
 
 from graphkit.errors import UserError
 
-__all__ = ["check_negatives", "check_pairs"]
+__all__ = ["check_features", "check_negatives", "check_pairs"]
+
+
+def check_features(name: str, x: Tensor | None, num_nodes: int) -> None:
+    """Refuse features that do not have a row for each node.
+
+    Raises:
+        UserError: naming the shape.
+
+    Example:
+        >>> check_features("toy", torch.zeros(2, 5), 3)
+        Traceback (most recent call last):
+        graphkit.errors.UserError: x of toy is [2, 5], expected a row for each of the 3 nodes: [N, F]
+    """
+    if x is not None and (x.dim() != 2 or x.size(0) != num_nodes):
+        raise UserError(f"x of {name} is {list(x.shape)}, expected a row for each of the {num_nodes} nodes: [N, F]")
 
 
 def check_pairs(what: str, pairs: Any, num_nodes: int, *, loops: bool = False) -> None:
