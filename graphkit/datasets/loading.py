@@ -9,11 +9,11 @@ from graphkit.data import LinkTask, OGBKnowledgeGraphTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
-from graphkit.datasets.ogb_tasks import ogb_link_task
+from graphkit.datasets.ogb_tasks import ogb_link_task, ogb_node_task
 from graphkit.datasets.own_graph import own_graph
-from graphkit.datasets.planetoid import CitationGraph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
 from graphkit.datasets.readers import read
+from graphkit.datasets.stored_graph import StoredGraph
 from graphkit.errors import UserError, nearest
 
 __all__ = ["load", "task_kind"]
@@ -109,8 +109,10 @@ def load(
     if entry.reader == "ogb_links":
         provenance = {**provenance, "task": kind}
         return ogb_link_task(entry, paths, use_valedges=use_valedges, provenance=provenance)
+    if entry.reader == "ogb_nodes":
+        return ogb_node_task(entry, paths, provenance={**provenance, "task": kind})
     if kind == "link":
-        graph: CitationGraph = read(entry, paths)
+        graph: StoredGraph = read(entry, paths)
         return LinkTask.from_edges(
             entry.name, graph.edges, graph.num_nodes, x=graph.x, provenance={**provenance, "task": kind},
             use_valedges=use_valedges, **given,

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, read_triples
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, NodeTask, read_triples
 from graphkit.datasets.card import Card
 from graphkit.datasets.ogb import read_ogb_knowledge_graph
-from graphkit.datasets.ogb_nodes import OGBNodes, read_ogb_nodes
-from graphkit.datasets.ogb_tasks import ogb_link_task
-from graphkit.datasets.planetoid import CitationGraph, read_planetoid
+from graphkit.datasets.ogb_tasks import ogb_link_task, ogb_node_task
+from graphkit.datasets.planetoid import read_planetoid
+from graphkit.datasets.stored_graph import StoredGraph
 from graphkit.errors import UserError, nearest
 
 __all__ = ["READERS", "read"]
@@ -26,7 +26,7 @@ def _triples(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:
     return KnowledgeGraphTask.from_names(entry.name, splits["train"], splits["valid"], splits["test"])
 
 
-def _planetoid(entry: Card, paths: dict[str, Path]) -> CitationGraph:
+def _planetoid(entry: Card, paths: dict[str, Path]) -> StoredGraph:
     """``ind.NAME.allx`` and its siblings."""
     return read_planetoid(paths)
 
@@ -61,9 +61,9 @@ def _ogb_links(entry: Card, paths: dict[str, Path]) -> LinkTask:
     return ogb_link_task(entry, paths)
 
 
-def _ogb_nodes(entry: Card, paths: dict[str, Path]) -> OGBNodes:
+def _ogb_nodes(entry: Card, paths: dict[str, Path]) -> NodeTask:
     """OGB's graph with labels of its nodes and their split."""
-    return read_ogb_nodes(entry.name, paths, both_directions=bool(entry.options.get("both_directions")))
+    return ogb_node_task(entry, paths)
 
 
 READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {

@@ -10,8 +10,13 @@ from ogb_samples import write_gzip
 NODES, FEATURES = 40, 3
 SIZES = {"train": 90, "valid": 12, "test": 10}
 POOL, OWN = 130, 20
-KINDS = {"author": 6, "field": 3, "paper": 9}
-TRIPLES = (("author", "writes", "paper"), ("paper", "cites", "paper"), ("paper", "has", "field"))
+KINDS = {"author": 6, "field_of_study": 3, "institution": 2, "paper": 9}
+TRIPLES = (
+    ("author", "affiliated_with", "institution"),
+    ("author", "writes", "paper"),
+    ("paper", "cites", "paper"),
+    ("paper", "has_topic", "field_of_study"),
+)
 
 
 def _table(path, rows):
@@ -135,7 +140,7 @@ def write_nodes(root, name, split, seed=0):
     below = folder / "split" / split
     if name == "ogbn-mag":
         raw, below = folder / "raw", below / "paper"
-        kinds = ["paper", "author", "field"]  # the columns are not in the order of the names
+        kinds = ["paper", "author", "institution", "field_of_study"]  # the columns are not in the order of the names
         write_gzip(raw / "num-node-dict.csv.gz", [",".join(kinds), ",".join(str(KINDS[kind]) for kind in kinds)])
         write_gzip(raw / "triplet-type-list.csv.gz", [",".join(triple) for triple in reversed(TRIPLES)])
         for triple, edges in graph["edge_index_dict"].items():
@@ -144,12 +149,8 @@ def write_nodes(root, name, split, seed=0):
         for key in ("node_feat_dict", "node_year"):
             file = key.removesuffix("_dict").replace("_feat", "-feat")
             _table(raw / "node-feat" / "paper" / f"{file}.csv.gz", graph[key]["paper"])
-        for file, what in (
-            (raw / "nodetype-has-label.csv.gz", "label"),
-            (below.parent / "nodetype-has-split.csv.gz", "split"),
-        ):
-            write_gzip(file, [",".join(kinds), "True,False,False"])
-            assert what
+        for file in (raw / "nodetype-has-label.csv.gz", below.parent / "nodetype-has-split.csv.gz"):
+            write_gzip(file, [",".join(kinds), "True,False,False,False"])
         _table(raw / "node-label" / "paper" / "node-label.csv.gz", labels["paper"])
         (folder / "processed").mkdir()
     else:

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import importlib.metadata
 import io
+import re
 
 import numpy as np
 import ogb_graph_samples as samples
@@ -252,16 +253,16 @@ def test_another_version_and_half_a_folder_are_told_apart(name, tmp_path, monkey
         datasets.fetch(name)
     assert sorted(str(path) for path in tmp_path.rglob("*")) == before
     (folder / "RELEASE_v7.txt").rename(release)
-    lost = sorted((folder / "split").rglob("*.*t*"))[:2]
+    lost = [next((folder / "split").rglob(f"{part}.*")) for part in ("train", "test")]
     for path in lost:
         path.unlink()
-    named = r".*".join(str(path.relative_to(folder)) for path in sorted(lost, key=lambda p: "test" in p.name))
-    with pytest.raises(UserError, match="lacks files of the data set"):
+    named = r".*".join(re.escape(str(path)) for path in lost)
+    with pytest.raises(UserError, match=f"lacks files of the data set '{name}'; expected {named}$"):
         datasets.load(name, root=tmp_path)
     with pytest.raises(UserError) as told:
         datasets.load(name)
     message = str(told.value)
-    assert all(str(path.relative_to(folder)) in message for path in lost), named
+    assert all(str(path.relative_to(folder)) in message for path in lost)
     assert f"`graphkit data fetch {name}`" in message and f"$GRAPHKIT_DATA/{folder.relative_to(tmp_path)}" in message
     assert "files are)" in message  # some of it is here
 
@@ -327,7 +328,7 @@ def test_unexpected_content_of_links_is_named(name, spoil, message, tmp_path):
         ("ogbn-arxiv", lines("train.csv.gz", "40"), r"train of ogbn-arxiv names a node outside of 0 \.\. 39"),
         ("ogbn-arxiv", lines("node-label.csv.gz", *["1"] * 39), r"the labels of ogbn-arxiv are int64 \[39, 1\], expected"),
         ("ogbn-mag", lines("num-node-dict.csv.gz", "paper,author", "9"), "one whole number a type of node"),
-        ("ogbn-mag", lines("num-node-dict.csv.gz", "paper,author", "9,6"), r"the line 'paper,has,field', expected a type of node"),
+        ("ogbn-mag", lines("num-node-dict.csv.gz", "paper,author", "9,6"), r"the line '[a-z_,]+', expected a type of node, a"),
         ("ogbn-mag", lines("triplet-type-list.csv.gz", "paper,cites"), r"the line 'paper,cites', expected"),
     ],
 )  # fmt: skip
@@ -365,3 +366,43 @@ def test_the_real_ogbl_ddi(data_root):
     np.testing.assert_array_equal(numbers(links.edges["train"]), numbers(graph.edge_index))
     task = datasets.load("ogbl-ddi", root=data_root)
     assert task.primary_metric == "hits@20" and task.node_id("DB00002") == 1
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_task_has_the_graph_labels_and_split(name, tmp_path):
+    graph, labels, splits = write_nodes(tmp_path, name, NODES[name])
+    task = datasets.load(sample_card(tmp_path, name), root=tmp_path)
+    assert task.primary_metric == ("roc_auc" if name == "ogbn-proteins" else "accuracy")
+    first = KIND_START["paper"] if name == "ogbn-mag" else 0
+    for part, nodes in splits.items():
+        assert task.nodes_of(part).tolist() == sorted((nodes + first).tolist())
+    if name == "ogbn-mag":
+        labels = labels["paper"]
+        assert task.num_nodes == sum(samples.KINDS.values()) and task.directed
+        for number, (triple, edges) in enumerate(sorted(graph["edge_index_dict"].items())):
+            mine = task.edge_index[:, task.graph().edge_type == number]
+            same(mine, edges + np.array([[KIND_START[triple[0]]], [KIND_START[triple[2]]]]))
+        papers = task.graph().node_type == sorted(samples.KINDS).index("paper")
+        same(task.x[papers], graph["node_feat_dict"]["paper"])
+        assert not bool(task.x[~papers].any()) and bool((task.y[~papers] == -1).all())
+        same(task.y[papers], labels[:, 0])
+        return
+    same(task.y, labels if name == "ogbn-proteins" else labels[:, 0])
+    both = inverse(name)
+    assert task.directed != both
+    same(task.edge_index[:, :: 2 if both else 1], graph["edge_index"])
+    if both:
+        same(task.edge_index[:, 1::2], graph["edge_index"][::-1])
+    if name == "ogbn-proteins":
+        mean = np.zeros((samples.NODES, 8))
+        for node in range(samples.NODES):
+            touching = graph["edge_feat"][(graph["edge_index"] == node).any(0)]
+            mean[node] = touching.mean(0) if len(touching) else 0
+        np.testing.assert_allclose(task.x, mean, rtol=1e-5)
+        same(task.graph().edge_attr[1::2], graph["edge_feat"])
+        same(task.graph().node_species, graph["node_species"])
+    else:
+        same(task.x, graph["node_feat"])
+
+
+KIND_START = {"author": 0, "field_of_study": 6, "institution": 9, "paper": 11}
