@@ -87,7 +87,7 @@ SETS: dict[str, dict[str, Any]] = {
     "ogbl-collab": {
         "title": "ogbl-collab: authors and their joint papers, split by year",
         "archive": "collab",
-        "options": {"metric": "hits@50", "both_directions": True, "repeats": True},
+        "options": {"metric": "hits@50", "both_directions": True, "repeats": True, "valedges_allowed": True},
         "files": link_files("time", features=True),
         "licence": "ODC-BY",
         "statistics": link_sizes(235868, 128, 1179052, 60084, 46329),

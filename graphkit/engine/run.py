@@ -151,6 +151,8 @@ def _is_unwritten(directory: RunDirectory, config: Config, resume: bool) -> bool
             f"{directory.path} has content but no config.yaml, so it is no run to resume; choose another --out"
         )
     old, wanted = read_yaml(directory.config), config.to_dict()
+    # what a leaderboard wants to know changes no result
+    restated = old.pop("submission", None) != wanted.pop("submission", None)
     longer = set(old.get("seeds") or ()) < set(config.seeds)
     changed = differences({**old, "seeds": None}, {**wanted, "seeds": None}) if longer else differences(old, wanted)
     if changed:
@@ -158,7 +160,7 @@ def _is_unwritten(directory: RunDirectory, config: Config, resume: bool) -> bool
             f"{directory.path} was run with another configuration; undo the changes or choose another --out "
             "(old -> new):\n  " + "\n  ".join(changed)
         )
-    return longer  # more seeds of the same experiment: its configuration is written anew
+    return longer or restated  # of the same experiment: its configuration is written anew
 
 
 def _evaluation(config: Config, task: Any) -> dict[str, Any]:
