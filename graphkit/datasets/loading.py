@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from graphkit.data import LinkTask, OGBKnowledgeGraphTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
+from graphkit.datasets.heart_cache import cached_heart_negatives
 from graphkit.datasets.ogb_tasks import ogb_link_task, ogb_node_task
 from graphkit.datasets.own_graph import own_graph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
@@ -18,7 +19,9 @@ from graphkit.errors import UserError, nearest
 
 __all__ = ["load", "task_kind"]
 
-_OPTIONS = ("progress", "root", "split", "split_seed", "task", "use_valedges", "valid_triples", "variant")
+_OPTIONS = (
+    "metrics", "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges", "valid_triples", "variant",
+)  # fmt: skip
 _TASKS_OF = {"graph": ("link",)}  # data that serve tasks of several kinds; others are of their one kind
 
 
@@ -29,10 +32,13 @@ def load(
     root: str | os.PathLike[str] | None = None,
     variant: str | None = None,
     task: str | None = None,
+    protocol: str | None = None,
     split: str | None = None,
-    split_seed: int | None = None,
+    split_seed: int | Literal["seed"] | None = None,
+    num_negatives: int | None = None,
+    use_valedges: bool | None = None,
+    metrics: list[str] | None = None,
     valid_triples: int | None = None,
-    use_valedges: bool = False,
     progress: bool = False,
     **options: Any,
 ) -> Any:
@@ -52,12 +58,19 @@ def load(
         root: folder in the public layout; then nothing is fetched.
         variant: member of a family: ``load("countries", variant="s1")`` is ``load("countries/s1")``.
         task: for graphs, what they are to be used for: ``"link"``.
-        split: for ``"link"``, percentages of train, valid and test edges; None: ``"85/5/10"``.
-        split_seed: for ``"link"``, seed of the split and of the negatives of valid and test; None: 0.
+        protocol: for ``"link"``, how edges are divided and what they are told from, see
+            :data:`graphkit.data.PROTOCOLS`: ``"random"``, ``"ncn"``, ``"pooled"`` or ``"heart"``; None: ``"random"``.
+        split: for ``"link"``, percentages of train, valid and test edges; None: those of the protocol, ``"85/5/10"`` or
+            for ``"ncn"`` ``"70/10/20"``.
+        split_seed: for ``"link"``, seed of the split and of the negatives of valid and test; None: 0. In an experiment
+            file, ``seed`` draws a split for each seed of the run.
+        num_negatives: for ``"link"``, negatives an edge of valid and test; None: 1, for the protocol ``"heart"`` 500.
+        use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored; None: no. Of OGB's
+            data sets its rules allow it for ogbl-collab alone.
+        metrics: for ``"link"``, what is measured, such as ``["hits@50", "auc"]``; the first one selects the epoch. None: the
+            metrics of the protocol.
         valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation
             split; None: all of it. The test split stays whole.
-        use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored (never in training). Of
-            OGB's data sets its rules allow it for ogbl-collab alone.
         progress: whether to show a bar while fetching.
         **options: none for the data sets so far, those of a graph of your own; an unknown one is refused.
 
@@ -70,7 +83,10 @@ def load(
         {'entities': 135, 'relations': 46, 'train': 5216, 'valid': 652, 'test': 661}
     """
     if name is None or file is not None:
-        foreign = {"name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed}
+        foreign = {
+            "name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed, "protocol": protocol,
+            "num_negatives": num_negatives, "use_valedges": use_valedges, "metrics": metrics,
+        }  # fmt: skip
         for option, value in foreign.items():
             if value is not None:
                 raise UserError(
@@ -81,15 +97,21 @@ def load(
     for option in options:
         raise UserError(f"{entry.name}: " + nearest(option, _OPTIONS, "option"))
     kind = task_kind(entry, task)
-    given: dict[str, Any] = {"split": split, "split_seed": split_seed}
+    if split_seed == "seed":
+        raise UserError(
+            "split_seed is 'seed', which means the seed of a run; outside of an experiment file give a number"
+        )
+    given: dict[str, Any] = {
+        "protocol": protocol, "split": split, "split_seed": split_seed, "num_negatives": num_negatives,
+        "use_valedges": use_valedges, "metrics": metrics,
+    }  # fmt: skip
     given = {option: value for option, value in given.items() if value is not None}
-    if given and (kind != "link" or entry.reader == "ogb_links"):
-        raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(given)}")
-    if use_valedges and kind != "link":
-        raise UserError(f"{entry.name} is no link task; leave out use_valedges")
+    free = ("use_valedges", "metrics") if entry.reader == "ogb_links" else tuple(given) if kind == "link" else ()
+    if unfit := [option for option in given if option not in free]:
+        raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(unfit)}")
     if valid_triples is not None and kind != "ogb_knowledge_graph":
         raise UserError(f"{entry.name} is validated on all of its validation split; leave out valid_triples")
-    chosen = {"variant": variant, "valid_triples": valid_triples, "use_valedges": use_valedges or None, **given}
+    chosen = {"variant": variant, "valid_triples": valid_triples, **given}
     found = obtain(entry, root, progress=progress)
     hashes = {file.path: digest for file, _, digest in found}
     paths = {file.path: place.path for file, place, _ in found if place.path is not None}
@@ -108,14 +130,14 @@ def load(
     }
     if entry.reader == "ogb_links":
         provenance = {**provenance, "task": kind}
-        return ogb_link_task(entry, paths, use_valedges=use_valedges, provenance=provenance)
+        return ogb_link_task(entry, paths, provenance=provenance, **given)
     if entry.reader == "ogb_nodes":
         return ogb_node_task(entry, paths, provenance={**provenance, "task": kind})
     if kind == "link":
         graph: StoredGraph = read(entry, paths)
         return LinkTask.from_edges(
             entry.name, graph.edges, graph.num_nodes, x=graph.x, provenance={**provenance, "task": kind},
-            use_valedges=use_valedges, **given,
+            heart=cached_heart_negatives, **given,
         )  # fmt: skip
     path = processed_path(entry, hashes)
     result = read_processed(path, entry.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,12 @@ _PERSONAL = ("mrr", "hits@1", "hits@3", "hits@10")
 
 
 def ogb_link_task(
-    entry: Card, paths: dict[str, Path], *, use_valedges: bool = False, provenance: dict[str, Any] | None = None
+    entry: Card,
+    paths: dict[str, Path],
+    *,
+    use_valedges: bool = False,
+    metrics: Sequence[str] | None = None,
+    provenance: dict[str, Any] | None = None,
 ) -> LinkTask:
     """The link task of one of OGB's data sets: its split, its negatives, and its metric first.
 
@@ -32,6 +38,7 @@ def ogb_link_task(
         entry: the card; its options say which metric is OGB's, and what the edges are like.
         paths: the files by their path below the folder of the data set.
         use_valedges: whether valid edges carry messages when test is scored. OGB's rules allow it for ogbl-collab alone.
+        metrics: what is measured; None: OGB's metric and those of its kind.
         provenance: where the data come from.
 
     Raises:
@@ -51,7 +58,7 @@ def ogb_link_task(
         x=links.x, nodes=links.names,
         valid_negatives=_pairs(links, "valid"), test_negatives=_pairs(links, "test"),
         negatives_avoid=options.get("negatives_avoid", "nothing"),
-        metrics=tuple(dict.fromkeys((str(options["metric"]), *others))),
+        metrics=metrics or tuple(dict.fromkeys((str(options["metric"]), *others))),
         use_valedges=use_valedges, repeats=bool(options.get("repeats")), directed=bool(options.get("directed")),
         provenance={**(provenance or {}), **given},
     )  # fmt: skip

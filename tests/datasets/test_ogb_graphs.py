@@ -200,7 +200,7 @@ def test_a_task_has_the_sets_own_protocol(name, tmp_path):
 def test_validation_edges_as_input_are_one_switch_and_recorded(tmp_path):
     write_links(tmp_path, "ogbl-collab", "time")
     card = sample_card(tmp_path, "ogbl-collab")
-    plain, switched = (datasets.load(card, root=tmp_path, use_valedges=on) for on in (False, True))
+    plain, switched = (datasets.load(card, root=tmp_path, use_valedges=on) for on in (None, True))
     assert plain.graph("test").num_edges == plain.graph("train").num_edges == switched.graph("train").num_edges
     assert switched.graph("valid").num_edges == switched.graph("train").num_edges
     assert switched.graph("test").num_edges == plain.graph("test").num_edges + 2 * samples.SIZES["valid"]
