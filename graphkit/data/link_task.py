@@ -202,7 +202,7 @@ class LinkTask:
         """
         self.edges(split)
         if self._graph is None:
-            self._graph = MessageGraph.from_edges(self.train, self.num_nodes)
+            self._graph = MessageGraph.from_edges(self.train, self.num_nodes, self.x)
         return self._graph
 
     @property
