@@ -56,10 +56,13 @@ class Perceptron(nn.Sequential):
         filled = x.detach().any(1).nonzero().squeeze(1)
         if 4 * len(filled) > 3 * len(x):
             return self(x)
-        first, rest = self[0], self[1:]
         if self.training and self.random:
+            first, *rest = self
             bias = first.bias.expand(len(x), -1)
-            return rest(bias.index_copy(0, filled, first(x.index_select(0, filled)).to(bias.dtype)))
+            out = bias.index_copy(0, filled, first(x.index_select(0, filled)).to(bias.dtype))
+            for layer in rest:
+                out = layer(out)
+            return out
         rows = self(torch.cat([x.index_select(0, filled), x.new_zeros(1, x.shape[1])]))
         place = torch.full((len(x),), len(filled), device=x.device)
         place[filled] = torch.arange(len(filled), device=x.device)
