@@ -5,9 +5,11 @@ from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
+from graphkit.data.heart_negatives import heart_negatives
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import Certificate, LeakError
+from graphkit.data.link_protocols import PROTOCOLS, LinkProtocol
 from graphkit.data.link_task import LinkTask
 from graphkit.data.message_graph import MessageGraph
 from graphkit.data.non_edges import NonEdges
@@ -23,12 +25,14 @@ from graphkit.data.top_entities import top_entities
 from graphkit.data.triples import read_triples
 
 __all__ = [
+    "PROTOCOLS",
     "Certificate",
     "EdgeTable",
     "FactIndex",
     "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
+    "LinkProtocol",
     "LinkTask",
     "MessageGraph",
     "NonEdges",
@@ -40,6 +44,7 @@ __all__ = [
     "QueryLoader",
     "corrupt",
     "count_negatives",
+    "heart_negatives",
     "rank_candidates",
     "rank_triples",
     "read_triples",

@@ -1,6 +1,7 @@
 """Ranking metrics with explicit tie rules, and how well scores tell two classes apart."""
 
 from graphkit.metrics.classification import auc, average_precision
+from graphkit.metrics.link_prediction import check_link_metrics, link_metrics, link_ties, pooled_ranks
 from graphkit.metrics.ranking import (
     TIES,
     check_ties,
@@ -18,10 +19,14 @@ __all__ = [
     "TIES",
     "auc",
     "average_precision",
+    "check_link_metrics",
     "check_ties",
     "hits",
+    "link_metrics",
+    "link_ties",
     "mean_rank",
     "pooled_hits",
+    "pooled_ranks",
     "rank_from_counts",
     "ranking_metrics",
     "ranks",

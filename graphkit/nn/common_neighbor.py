@@ -18,7 +18,7 @@ from graphkit.ops import (
     residual_neighbors,
     weighted_pool,
 )
-from graphkit.ops.simple_graph import as_simple
+from graphkit.ops.simple_graph import as_simple, check_pairs
 
 __all__ = ["STRUCTURES", "CommonNeighborHead"]
 
@@ -141,7 +141,7 @@ class CommonNeighborHead(nn.Module):
         Args:
             x: [N, F] states of the nodes.
             edge_index: the graph, undirected; int64 [2, E], or a form of it that the operators know.
-            pairs: int64 [2, P].
+            pairs: int64 [2, P]. A node paired with itself counts all its neighbours as common.
             removed: uint8 [M], edges that are taken out, see :meth:`graphkit.ops.SimpleGraph.removed_by`.
             pooled: ``pooled_states(x)`` where it is known already.
 
@@ -149,13 +149,10 @@ class CommonNeighborHead(nn.Module):
             [P].
 
         Raises:
-            UserError: pairs or states that do not fit the graph, or a pair of a node and itself.
+            UserError: pairs or states that do not fit the graph.
         """
         graph = as_simple(edge_index, x.size(0))
-        graph.edge_ids(pairs[:, :0])  # checks shape and dtype
-        if bool((pairs[0] == pairs[1]).any()):
-            node = int(pairs[0][pairs[0] == pairs[1]][0])
-            raise UserError(f"a pair joins node {node} with itself; a head scores pairs of two nodes")
+        check_pairs(pairs, graph)
         pairs = torch.stack([torch.minimum(*pairs), torch.maximum(*pairs)])  # the same bits both ways round
         return self.logits(x, pooled, graph, pairs, self.without_dropped(graph, removed))
 
