@@ -6,9 +6,12 @@ from graphkit.models.base import Model
 from graphkit.models.entity_prediction import EntityPrediction
 from graphkit.models.kge import ComplEx, DistMult, RotatE, TransE
 from graphkit.models.nbfnet import NBFNet
+from graphkit.models.ncn import NCN, NCNC
 from graphkit.models.path_explanation import PathExplanation
 
 __all__ = [
+    "NCN",
+    "NCNC",
     "SIZES",
     "ComplEx",
     "DistMult",
@@ -21,7 +24,7 @@ __all__ = [
     "registry",
 ]
 
-_MODELS: tuple[type[Model], ...] = (NBFNet, DistMult, ComplEx, RotatE, TransE)
+_MODELS: tuple[type[Model], ...] = (NBFNet, NCN, NCNC, DistMult, ComplEx, RotatE, TransE)
 
 #: constructor arguments that come from a task, never from an experiment file
 SIZES = frozenset(name for model in _MODELS for name in model.sizes)

@@ -217,6 +217,12 @@ class CommonNeighborHead(nn.Module):
         dropped = torch.rand(graph.num_edges, device=graph.col.device) < self.edge_dropout
         return dropped if removed is None else dropped | removed.bool()
 
+    def set_bytes(self, degree: float) -> float:
+        """About how many bytes the sets of one pair take, for nodes of a degree; 0 where they are not stored."""
+        if self.structure == "second_order":
+            return 80 * degree
+        return 16.0 * min(self.max_common or 0, degree)
+
     def draw(self) -> int:
         """Seed of sampled neighbours: a new one in training, always the same in evaluation."""
         return int(torch.randint(2**62, ())) if self.training and self.samples else 0

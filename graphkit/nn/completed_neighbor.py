@@ -120,6 +120,12 @@ class CompletedNeighborHead(CommonNeighborHead):
     def samples(self) -> bool:
         return self.max_common is not None or self.max_residual is not None
 
+    def set_bytes(self, degree: float) -> float:
+        if self.depth < 1:
+            return super().set_bytes(degree)
+        # nodes, rows and values of the sets, and the sort that finds equal missing links
+        return super().set_bytes(degree) + 120 * min(2 * degree, 2 * (self.max_residual_eval or degree))
+
     def logits(
         self,
         x: Tensor,
