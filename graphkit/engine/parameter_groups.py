@@ -12,7 +12,9 @@ from graphkit.errors import UserError, nearest
 __all__ = ["parameter_groups"]
 
 
-def parameter_groups(model: torch.nn.Module, lr: float, lr_of: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: torch.nn.Module, lr: float, lr_of: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
     """Groups of an optimizer: the model's parameters at the rate ``lr``, those of some of its parts at rates of their own.
 
     Args:

@@ -246,11 +246,15 @@ class NCNC(NCN):
         config = dict(model.config)
         names = {"ncn": "ncnc", "ncnc": "ncnc", "gae_cn": "gae_cn"}
         if config["predictor"] not in names:
-            raise UserError(f"the model has the predictor {config['predictor']!r}; completion begins with 'ncn' or 'gae_cn'")
+            raise UserError(
+                f"the model has the predictor {config['predictor']!r}; completion begins with 'ncn' or 'gae_cn'"
+            )
         made = cls(**{**config, "predictor": names[config["predictor"]], **options})
         own, given = made.state_dict(), model.state_dict()
         for name, tensor in given.items():
             if name not in own or own[name].shape != tensor.shape:
-                raise UserError(f"the NCN has {name} of shape {list(tensor.shape)}, the NCNC has not; leave sizes alone")
+                raise UserError(
+                    f"the NCN has {name} of shape {list(tensor.shape)}, the NCNC has not; leave sizes alone"
+                )
         made.load_state_dict(given, strict=False)
         return made

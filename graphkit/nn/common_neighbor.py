@@ -242,9 +242,7 @@ def _few(graph: SimpleGraph, pairs: Tensor) -> bool:
     return int(graph.degree[pairs].amin(0).sum()) <= 4 * graph.num_nodes
 
 
-def _difference(
-    pooled: Tensor, common: Tensor, graph: SimpleGraph, pairs: Tensor, removed: Tensor | None
-) -> Tensor:
+def _difference(pooled: Tensor, common: Tensor, graph: SimpleGraph, pairs: Tensor, removed: Tensor | None) -> Tensor:
     """Sums over N(i) \\ N(j) and N(j) \\ N(i), as all neighbours less the common ones and less j and i."""
     around = masked_spmm(graph, pooled, num_nodes=graph.num_nodes, removed=removed)
     edge = graph.edge_ids(pairs)

@@ -182,7 +182,9 @@ class LinkEncoder(nn.Module):
             return self.dropout(rows)
         assert x is not None
         if x.dim() != 2 or x.size(1) != self.in_channels:
-            raise UserError(f"x is {list(x.shape)}, expected [N, {self.in_channels}], the features this encoder was made for")
+            raise UserError(
+                f"x is {list(x.shape)}, expected [N, {self.in_channels}], the features this encoder was made for"
+            )
         return x if self.input is None else self.dropout(self._of_features(self.input, x, bias=True))
 
     def _category(self, x: Tensor | None) -> Tensor:
@@ -224,7 +226,9 @@ class LinkEncoder(nn.Module):
             elif self.compat:
                 weight = F.dropout(h.new_ones(len(graph.col), dtype=torch.float32), self.edge_dropout)
             else:
-                weight = F.dropout(h.new_ones(graph.num_edges, dtype=torch.float32), self.edge_dropout)[graph.edge.long()]
+                weight = F.dropout(h.new_ones(graph.num_edges, dtype=torch.float32), self.edge_dropout)[
+                    graph.edge.long()
+                ]
         out = masked_spmm(
             graph, h, num_nodes=graph.num_nodes, norm=norm, self_loops=loops, reduce=reduce, edge_weight=weight,
             removed=removed,

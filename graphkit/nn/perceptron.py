@@ -22,14 +22,8 @@ class Perceptron(nn.Sequential):
         layer_norm: without it every n is left out.
 
     Example:
-        >>> Perceptron([4, 8, 1], "lndrl", dropout=0.5)
-        Perceptron(
-          (0): Linear(in_features=4, out_features=8, bias=True)
-          (1): LayerNorm((8,), eps=1e-05, elementwise_affine=True)
-          (2): Dropout(p=0.5)
-          (3): ReLU()
-          (4): Linear(in_features=8, out_features=1, bias=True)
-        )
+        >>> [type(layer).__name__ for layer in Perceptron([4, 8, 1], "lndrl", dropout=0.5)]
+        ['Linear', 'LayerNorm', 'Dropout', 'ReLU', 'Linear']
     """
 
     def __init__(self, channels: list[int], parts: str, *, dropout: float = 0.0, layer_norm: bool = True) -> None:

@@ -30,7 +30,10 @@ def test_every_parameter_is_in_one_group_and_the_innermost_part_counts():
 
 @pytest.mark.parametrize(
     ("rates", "message"),
-    [({"encodr": 1.0}, "did you mean 'encoder'"), ({"encoder.1": 1.0}, "'encoder.1' of ModuleDict holds no parameters")],
+    [
+        ({"encodr": 1.0}, "did you mean 'encoder'"),
+        ({"encoder.1": 1.0}, "'encoder.1' of ModuleDict holds no parameters"),
+    ],
 )
 def test_parts_that_are_none(rates, message):
     with pytest.raises(UserError, match=message):
@@ -52,7 +55,8 @@ def test_parts_learn_at_their_rates_and_a_resumed_training_too(tmp_path):
 
 def test_a_training_begins_with_the_weights_of_the_same_seed(tmp_path):
     first = {
-        seed: gk.fit(toy_model(seed), ToyTask(), epochs=2, lr=0.05, seed=seed, out=tmp_path / "first") for seed in (0, 1)
+        seed: gk.fit(toy_model(seed), ToyTask(), epochs=2, lr=0.05, seed=seed, out=tmp_path / "first")
+        for seed in (0, 1)
     }
     for seed in (0, 1):
         model = toy_model(5)
@@ -80,7 +84,9 @@ def test_no_epochs_evaluate_the_model_as_it_is(tmp_path):
     model = toy_model()
     run = gk.fit(model, task, epochs=0, out=tmp_path)
     assert task.scored == ["valid", "test"] and run.steps == 0 and run.best_epoch == 0 and run.history == []
-    assert run.test == gk.evaluate(toy_model(), ToyTask(), "test") and run.valid == gk.evaluate(toy_model(), task, "valid")
+    assert run.test == gk.evaluate(toy_model(), ToyTask(), "test") and run.valid == gk.evaluate(
+        toy_model(), task, "valid"
+    )
     lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     assert [(line["split"], line["epoch"], line["metrics"]) for line in lines] == [
         ("valid", 0, run.valid),
