@@ -1,6 +1,7 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
 from graphkit.data.candidate_ranking import rank_candidates
+from graphkit.data.edge_direction import EdgeDirection, directed_edges, edge_direction
 from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
@@ -12,6 +13,10 @@ from graphkit.data.leaks import Certificate, LeakError
 from graphkit.data.link_protocols import PROTOCOLS, LinkProtocol
 from graphkit.data.link_task import LinkTask
 from graphkit.data.message_graph import MessageGraph
+from graphkit.data.node_batch import NodeBatch
+from graphkit.data.node_loader import NodeLoader
+from graphkit.data.node_scores import score_nodes
+from graphkit.data.node_task import NodeTask
 from graphkit.data.non_edges import NonEdges
 from graphkit.data.ogb_knowledge_graph import OGBKnowledgeGraphTask
 from graphkit.data.pair_loader import PairLoader
@@ -27,6 +32,7 @@ from graphkit.data.triples import read_triples
 __all__ = [
     "PROTOCOLS",
     "Certificate",
+    "EdgeDirection",
     "EdgeTable",
     "FactIndex",
     "InductiveKnowledgeGraphTask",
@@ -35,6 +41,9 @@ __all__ = [
     "LinkProtocol",
     "LinkTask",
     "MessageGraph",
+    "NodeBatch",
+    "NodeLoader",
+    "NodeTask",
     "NonEdges",
     "OGBKnowledgeGraphTask",
     "PairBatch",
@@ -44,6 +53,8 @@ __all__ = [
     "QueryLoader",
     "corrupt",
     "count_negatives",
+    "directed_edges",
+    "edge_direction",
     "heart_negatives",
     "rank_candidates",
     "rank_triples",
@@ -51,6 +62,7 @@ __all__ = [
     "relation_cardinalities",
     "relation_categories",
     "relation_metrics",
+    "score_nodes",
     "score_pairs",
     "shard",
     "split_edges",

@@ -82,7 +82,7 @@ def _again(negatives: Tensor) -> Tensor:
     numbers = pair_numbers(torch.stack([low, high])).masked_fill(low == high, -1)  # self-loops have been counted
     if negatives.dim() == 2:
         return repeated(numbers) & (low != high)
-    order = torch.argsort(numbers, 1, stable=True)
+    order = torch.argsort(numbers, dim=1, stable=True)
     ranked = numbers.gather(1, order)
     same = torch.zeros_like(ranked, dtype=torch.bool)
     same[:, 1:] = (ranked[:, 1:] == ranked[:, :-1]) & (ranked[:, 1:] >= 0)

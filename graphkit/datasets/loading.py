@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from graphkit.data import LinkTask, OGBKnowledgeGraphTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
+from graphkit.datasets.heart_cache import cached_heart_negatives
 from graphkit.datasets.own_graph import own_graph
-from graphkit.datasets.planetoid import CitationGraph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
 from graphkit.datasets.readers import read
+from graphkit.datasets.stored_graph import StoredGraph
 from graphkit.errors import UserError, nearest
 
 __all__ = ["load", "task_kind"]
 
-_OPTIONS = ("progress", "root", "split", "split_seed", "task", "valid_triples", "variant")
+_OPTIONS = (
+    "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges", "valid_triples", "variant",
+)  # fmt: skip
 _TASKS_OF = {"graph": ("link",)}  # data that serve tasks of several kinds; others are of their one kind
 
 
@@ -28,8 +31,11 @@ def load(
     root: str | os.PathLike[str] | None = None,
     variant: str | None = None,
     task: str | None = None,
+    protocol: str | None = None,
     split: str | None = None,
-    split_seed: int | None = None,
+    split_seed: int | Literal["seed"] | None = None,
+    num_negatives: int | None = None,
+    use_valedges: bool | None = None,
     valid_triples: int | None = None,
     progress: bool = False,
     **options: Any,
@@ -50,8 +56,14 @@ def load(
         root: folder in the public layout; then nothing is fetched.
         variant: member of a family: ``load("countries", variant="s1")`` is ``load("countries/s1")``.
         task: for graphs, what they are to be used for: ``"link"``.
-        split: for ``"link"``, percentages of train, valid and test edges; None: ``"85/5/10"``.
-        split_seed: for ``"link"``, seed of the split and of the negatives of valid and test; None: 0.
+        protocol: for ``"link"``, how edges are divided and what they are told from, see
+            :data:`graphkit.data.PROTOCOLS`: ``"random"``, ``"ncn"``, ``"pooled"`` or ``"heart"``; None: ``"random"``.
+        split: for ``"link"``, percentages of train, valid and test edges; None: those of the protocol, ``"85/5/10"`` or
+            for ``"ncn"`` ``"70/10/20"``.
+        split_seed: for ``"link"``, seed of the split and of the negatives of valid and test; None: 0. In an experiment
+            file, ``seed`` draws a split for each seed of the run.
+        num_negatives: for ``"link"``, negatives an edge of valid and test; None: 1, for the protocol ``"heart"`` 500.
+        use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored; None: no.
         valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation
             split; None: all of it. The test split stays whole.
         progress: whether to show a bar while fetching.
@@ -66,7 +78,10 @@ def load(
         {'entities': 135, 'relations': 46, 'train': 5216, 'valid': 652, 'test': 661}
     """
     if name is None or file is not None:
-        foreign = {"name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed}
+        foreign = {
+            "name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed, "protocol": protocol,
+            "num_negatives": num_negatives, "use_valedges": use_valedges,
+        }  # fmt: skip
         for option, value in foreign.items():
             if value is not None:
                 raise UserError(
@@ -77,7 +92,14 @@ def load(
     for option in options:
         raise UserError(f"{entry.name}: " + nearest(option, _OPTIONS, "option"))
     kind = task_kind(entry, task)
-    given: dict[str, Any] = {"split": split, "split_seed": split_seed}
+    if split_seed == "seed":
+        raise UserError(
+            "split_seed is 'seed', which means the seed of a run; outside of an experiment file give a number"
+        )
+    given: dict[str, Any] = {
+        "protocol": protocol, "split": split, "split_seed": split_seed, "num_negatives": num_negatives,
+        "use_valedges": use_valedges,
+    }  # fmt: skip
     given = {option: value for option, value in given.items() if value is not None}
     if kind != "link" and given:
         raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(given)}")
@@ -101,10 +123,11 @@ def load(
         },
     }
     if kind == "link":
-        graph: CitationGraph = read(entry, paths)
+        graph: StoredGraph = read(entry, paths)
         return LinkTask.from_edges(
-            entry.name, graph.edges, graph.num_nodes, x=graph.x, provenance={**provenance, "task": kind}, **given
-        )
+            entry.name, graph.edges, graph.num_nodes, x=graph.x, provenance={**provenance, "task": kind},
+            heart=cached_heart_negatives, **given,
+        )  # fmt: skip
     path = processed_path(entry, hashes)
     result = read_processed(path, entry.name)
     if result is None:

@@ -43,7 +43,8 @@ class Config:
         name: name of the experiment.
         reference: the published figures it is compared with.
         protocol: ``select`` (validation metric, None for the task's own) and ``ties``.
-        data: ``name`` and further options of ``graphkit.load``; or ``file``, a graph of one's own, its ``sha256`` and
+        data: ``name`` and further options of ``graphkit.load``, among them ``split_seed: seed``, which draws the split anew
+            with the seed of each training; or ``file``, a graph of one's own, its ``sha256`` and
             further options of :func:`graphkit.datasets.load_own_graph`.
         loader: options of ``task.loader``.
         model: ``name`` and the constructor's options, without sizes that the task gives.
@@ -64,6 +65,20 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+    @property
+    def split_per_seed(self) -> bool:
+        """Whether every seed has a split of its own, ``data: {split_seed: seed}``."""
+        return self.data.get("split_seed") == "seed"
+
+    def data_for(self, seed: int) -> dict[str, Any]:
+        """Options of ``graphkit.load`` for one seed; they differ where the split is drawn anew for each.
+
+        Example:
+            >>> Config("x", {}, {}, {"name": "cora", "split_seed": "seed"}, {}, {}, {}, [0, 1]).data_for(1)
+            {'name': 'cora', 'split_seed': 1}
+        """
+        return {**self.data, "split_seed": seed} if self.split_per_seed else self.data
 
     def dump(self) -> str:
         """The experiment as YAML; loading it gives the same experiment."""

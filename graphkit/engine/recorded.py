@@ -16,14 +16,14 @@ from graphkit.errors import UserError
 __all__ = ["device_for", "recorded_run", "recorded_task"]
 
 
-def recorded_task(directory: RunDirectory) -> tuple[Config, Any]:
-    """The configuration of a run and the task it was trained on.
+def recorded_task(directory: RunDirectory, seed: int) -> tuple[Config, Any]:
+    """The configuration of a run and the task that one of its seeds was trained on.
 
     Raises:
         UserError: when the run has no config.yaml, as one that was started from Python.
 
     Example:
-        >>> config, task = recorded_task(RunDirectory("runs/nbfnet/umls"))  # doctest: +SKIP
+        >>> config, task = recorded_task(RunDirectory("runs/nbfnet/umls"), seed=0)  # doctest: +SKIP
     """
     if not directory.config.exists():
         raise UserError(
@@ -31,7 +31,7 @@ def recorded_task(directory: RunDirectory) -> tuple[Config, Any]:
             "hand the task to its methods or to graphkit.evaluate"
         )
     config = load_config(directory.config)
-    return config, load(**config.data)
+    return config, load(**config.data_for(seed))
 
 
 def device_for(config: Config, device: str | None) -> str:
@@ -62,5 +62,5 @@ def recorded_run(
     """
     directory = RunDirectory(run_dir)
     seed = best_seed(directory) if seed is None else known_seed(directory, seed)
-    config, task = recorded_task(directory)
+    config, task = recorded_task(directory, seed)
     return load_model(directory.path, seed).to(device_for(config, device)), task, seed

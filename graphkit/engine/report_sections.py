@@ -14,6 +14,7 @@ from graphkit.engine.explanations import read_explanations
 from graphkit.engine.plots import can_plot, rank_shares, ranks_plot, training_plot
 from graphkit.engine.reference import METRICS
 from graphkit.engine.report_blocks import Block, Code, Drawing, Headline, Paragraph, Section, Table
+from graphkit.engine.report_links import is_link_run, link_protocol_entries
 from graphkit.engine.report_relations import relations_section
 from graphkit.engine.result_table import VERDICT_RULE, Row, data_name, planned_seeds, result_rows
 from graphkit.engine.run_record import RunRecord, read_epochs, read_predictions, read_ranks
@@ -212,7 +213,7 @@ def _protocol(run: RunRecord) -> Section:
     candidates = "filtered: other known facts are left out" if filtered else "raw: other known facts are candidates too"
     candidates = _part(run.environment, "data").get("candidates") or candidates
     negatives = loader.get("num_negatives")
-    ranked, data = "auc" not in first["metrics"], _part(run.config, "data")
+    ranked, data = not is_link_run(run), _part(run.config, "data")
     what = "fact" if ranked else "edge"
     strict = f"never {'a fact' if ranked else 'an edge'} of the training split"
     strict = strict if loader.get("strict", True) else f"unchecked: may be {what}s"
@@ -222,12 +223,12 @@ def _protocol(run: RunRecord) -> Section:
         ("Selection", f"epoch with the best {select} on {validated}; the test split is not looked at"),
         ("Ties", (f"{ties}: {meaning}" if meaning else ties) if ranked else None),
         ("Candidates", (candidates if run.config else "not recorded") if ranked else None),
-        (
-            "Split",
-            f"{data['split']} of the edges at random, seed {data.get('split_seed', 0)}" if "split" in data else None,
-        ),
+        *([] if ranked else link_protocol_entries(run)),
         ("Seeds", f"{_spans(run.seeds)} (n = {len(run.seeds)})"),
-        ("Negatives", f"{negatives} per {what}, {strict}" if negatives is not None else None),
+        (
+            "Negatives in training" if not ranked else "Negatives",
+            f"{negatives} per {what}, {strict}" if negatives is not None else None,
+        ),
         ("Data", data_name(run.config, run.results)),
         ("Budget", run.config.get("budget")),
     ]

@@ -52,7 +52,7 @@ def record_run(
             "commit": git_commit(),
             "versions": versions(),
             "select": options["select"],
-            "ties": options["evaluation"].get("ties"),
+            "ties": options["evaluation"].get("ties") or getattr(task, "ties", None),
             "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         }
         head = {"experiment": None, **(labels or {})}

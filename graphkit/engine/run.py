@@ -59,14 +59,16 @@ def run_experiment(
     unwritten = processes.on_first(lambda: _is_unwritten(directory, config, resume))
     task = processes.in_turn(lambda: _task(config))
     processes.on_first(lambda: _begin(directory, config, task, unwritten))
-    runs = [
-        fit(
+    runs = []
+    for seed in config.seeds:
+        if config.split_per_seed and seed != config.seeds[0]:
+            task = processes.in_turn(lambda data=config.data_for(seed): load(**data))
+        run = fit(
             _model(config, task, seed), task, seed=seed, out=directory.path, resume=resume, loader=config.loader,
-            evaluation=_evaluation(config, task), select=config.protocol["select"],
-            labels={"experiment": config.name}, reporter=None if reporter is None else reporter(), **config.train,
-        )
-        for seed in config.seeds
-    ]  # fmt: skip
+            evaluation=_evaluation(config, task), select=config.protocol["select"], labels=_labels(config, task),
+            reporter=None if reporter is None else reporter(), **config.train,
+        )  # fmt: skip
+        runs.append(run)
     if processes.first:
         from graphkit.engine.report import write_report
 
@@ -106,10 +108,12 @@ def evaluate_run(
         raise UserError(nearest(split, ("train", "valid", "test"), "split"))
     seeds = trained_seeds(directory) if seed is None else [known_seed(directory, seed)]
     processes = joined()
-    config, task = processes.in_turn(lambda: recorded_task(directory))
+    config, task = processes.in_turn(lambda: recorded_task(directory, seeds[0]))
     place = processes.device(device or config.train["device"])
     recorded = {(line["seed"], line["split"]): line["metrics"] for line in read_lines(directory.results)}
     for one in seeds:
+        if config.split_per_seed and one != seeds[0]:
+            config, task = processes.in_turn(lambda one=one: recorded_task(directory, one))
         model = load_model(directory.path, one).to(place)
         sharing = evaluation_options(task, processes=processes)
         metrics = processes.tell(evaluate(model, task, split, **_evaluation(config, task), **sharing))
@@ -117,13 +121,19 @@ def evaluate_run(
 
 
 def _task(config: Config) -> Any:
-    task = load(**config.data)
+    task = load(**config.data_for(config.seeds[0]))
     _check_protocol(config, task)
     # a mistake in the model's options, or a missing package, shows before anything is written
     _model(config, task, config.seeds[0])
     if config.train["tensorboard"]:
         summary_writer()
     return task
+
+
+def _labels(config: Config, task: Any) -> dict[str, Any]:
+    """Further fields of a seed's results: the experiment, and the split where each seed has one of its own."""
+    drawn = {"split_drawn": task.provenance.get("split")} if config.split_per_seed else {}
+    return {"experiment": config.name, **drawn}
 
 
 def _begin(directory: RunDirectory, config: Config, task: Any, unwritten: bool) -> None:

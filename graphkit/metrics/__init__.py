@@ -1,6 +1,7 @@
 """Ranking metrics with explicit tie rules, and how well scores tell two classes apart."""
 
 from graphkit.metrics.classification import auc, average_precision
+from graphkit.metrics.labels import accuracy, macro_f1, roc_auc
 from graphkit.metrics.link_prediction import check_link_metrics, link_metrics, link_ties, pooled_ranks
 from graphkit.metrics.ranking import (
     TIES,
@@ -17,6 +18,7 @@ from graphkit.metrics.sampled import sampled_hits
 
 __all__ = [
     "TIES",
+    "accuracy",
     "auc",
     "average_precision",
     "check_link_metrics",
@@ -24,6 +26,7 @@ __all__ = [
     "hits",
     "link_metrics",
     "link_ties",
+    "macro_f1",
     "mean_rank",
     "pooled_hits",
     "pooled_ranks",
@@ -31,5 +34,6 @@ __all__ = [
     "ranking_metrics",
     "ranks",
     "reciprocal_rank",
+    "roc_auc",
     "sampled_hits",
 ]
