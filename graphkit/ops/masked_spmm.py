@@ -215,7 +215,7 @@ def _max(ptr: Tensor, col: Tensor, gone: Tensor | None, x: Tensor, loop: bool) -
     index, messages = row[:, None].expand(-1, channels), x[far]
     highest = torch.full_like(x, -torch.inf).scatter_reduce(0, index, messages, "amax")
     # the first node among those that share the maximum
-    who = torch.where(messages == highest[row], far[:, None], n)
+    who = torch.where((messages == highest[row]) | messages.isnan(), far[:, None], n)
     arg = torch.full((n, channels), n, device=x.device).scatter_reduce(0, index, who, "amin")
     none = arg == n
     return highest.masked_fill(none, 0), arg.masked_fill(none, -1).to(torch.int32)

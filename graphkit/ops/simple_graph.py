@@ -129,6 +129,14 @@ class SimpleGraph:
                 kept = self.derived["numbers"] = call("simple_graph_numbers", self.ptr, self.col)
         return kept
 
+    def _first(self) -> Tensor:
+        """Number of the first edge from each node to a larger one, int64 ``[N + 1]``."""
+        kept = self.derived.get("first")
+        if kept is None:
+            with torch.inference_mode(False):
+                kept = self.derived["first"] = call("simple_graph_first", self.ptr, self.col)
+        return kept
+
     def edge_ids(self, pairs: Tensor) -> Tensor:
         """The edge between the nodes of each pair, in either direction.
 
@@ -146,7 +154,7 @@ class SimpleGraph:
             >>> graph.edge_ids(torch.tensor([[1, 2, 0, 1], [0, 1, 2, 1]])).tolist()
             [0, 1, -1, -1]
         """
-        return call("simple_graph_find", self.ptr, self.col, check_pairs(pairs, self))
+        return call("simple_graph_find", self.ptr, self.col, self._first(), check_pairs(pairs, self))
 
     def removed_by(self, pairs: Tensor) -> Tensor:
         """A set of removed edges: those between the nodes of any pair. Pairs without an edge remove nothing.
@@ -197,7 +205,7 @@ class SimpleGraph:
             return kept[2]
         with torch.inference_mode(False):
             flags = removed.detach().to(torch.uint8)
-            made = Masked(*call("simple_graph_mask", self.ptr, self.col, flags.contiguous()))
+            made = Masked(*call("simple_graph_mask", self.ptr, self.col, self._first(), flags.contiguous()))
         self.derived["masked"] = (weakref.ref(removed), key, made)
         return made
 
@@ -280,7 +288,13 @@ def _numbers(ptr: Tensor, col: Tensor) -> tuple[Tensor, Tensor]:
     return edge, reverse
 
 
-def _find(ptr: Tensor, col: Tensor, pairs: Tensor) -> Tensor:
+def _first(ptr: Tensor, col: Tensor) -> Tensor:
+    row = _row(ptr)
+    count = torch.bincount(row[row < col], minlength=len(ptr) - 1)
+    return torch.cat([count.new_zeros(1), count.cumsum(0)])
+
+
+def _find(ptr: Tensor, col: Tensor, first: Tensor, pairs: Tensor) -> Tensor:
     if not len(col):
         return pairs.new_full((pairs.shape[1],), -1)
     n, row, far = len(ptr) - 1, _row(ptr), col.long()
@@ -291,7 +305,7 @@ def _find(ptr: Tensor, col: Tensor, pairs: Tensor) -> Tensor:
     return torch.where(key[at] == wanted, at, -1)
 
 
-def _mask(ptr: Tensor, col: Tensor, removed: Tensor) -> tuple[Tensor, Tensor]:
+def _mask(ptr: Tensor, col: Tensor, first: Tensor, removed: Tensor) -> tuple[Tensor, Tensor]:
     gone = (removed != 0)[_numbers(ptr, col)[0].long()]
     left = torch.zeros(len(col) + 1, dtype=torch.int64, device=col.device)
     torch.cumsum(~gone, 0, out=left[1:])
@@ -313,13 +327,17 @@ define(
     _numbers,
     fake=lambda ptr, col: (torch.empty_like(col), torch.empty_like(col)),
 )
+define("simple_graph_first(Tensor ptr, Tensor col) -> Tensor", _first, fake=lambda ptr, col: torch.empty_like(ptr))
 define(
-    "simple_graph_find(Tensor ptr, Tensor col, Tensor pairs) -> Tensor",
+    "simple_graph_find(Tensor ptr, Tensor col, Tensor first, Tensor pairs) -> Tensor",
     _find,
-    fake=lambda ptr, col, pairs: pairs.new_empty(pairs.shape[1]),
+    fake=lambda ptr, col, first, pairs: pairs.new_empty(pairs.shape[1]),
 )
 define(
-    "simple_graph_mask(Tensor ptr, Tensor col, Tensor removed) -> (Tensor, Tensor)",
+    "simple_graph_mask(Tensor ptr, Tensor col, Tensor first, Tensor removed) -> (Tensor, Tensor)",
     _mask,
-    fake=lambda ptr, col, removed: (torch.empty_like(col, dtype=torch.uint8), ptr.new_empty(ptr.shape[0] - 1)),
+    fake=lambda ptr, col, first, removed: (
+        torch.empty_like(col, dtype=torch.uint8),
+        ptr.new_empty(ptr.shape[0] - 1),
+    ),
 )
