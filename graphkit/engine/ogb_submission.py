@@ -122,7 +122,7 @@ def _against_the_rules(run: RunRecord, entry: Card) -> list[str]:
             f"a run without validation edges as input (data.use_valedges): OGB's rules allow them for ogbl-collab, not for "
             f"{entry.name}"
         )
-    ties = {line.get("ties") for line in run.results} - {None, "mean"}
+    ties = {str(line["ties"]) for line in run.results if line.get("ties") not in (None, "mean")}
     if entry.reader == "ogb_knowledge_graph" and ties:
         found.append(f"OGB's rule for ties, protocol.ties: mean; this run counts them by {_listed(sorted(ties))}")
     return found
