@@ -31,7 +31,10 @@ import yaml
 NODES, SPECIES = 576_289, 58
 EDGES = {"train": 21_231_931, "valid": 6_062_562, "test": 3_031_780}
 POOL = 3_000_000
-POWER, SHIFT = 0.5, 100  # node i is drawn by (i + SHIFT) ** -POWER: mean degree 105 over all splits, the largest some thousands
+POWER, SHIFT = (
+    0.5,
+    100,
+)  # node i is drawn by (i + SHIFT) ** -POWER: mean degree 105 over all splits, the largest some thousands
 LIMIT = 16 * 2**30
 NCN = {
     "hidden_channels": 64, "num_layers": 3, "encoder": "gcn", "embedding": True, "jk": False, "residual": True,
@@ -158,7 +161,11 @@ def main() -> None:
             "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         }  # fmt: skip
         done = subprocess.run(
-            [*command, "--threads", str(options.threads)], check=True, env=environment, stdout=subprocess.PIPE, text=True
+            [*command, "--threads", str(options.threads)],
+            check=True,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         rows = [{**sizes, "scale": options.scale, **row} for row in json.loads(done.stdout.splitlines()[-1])]
         write(options.name, rows)

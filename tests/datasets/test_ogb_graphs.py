@@ -15,6 +15,7 @@ from ogb_graph_samples import save_with_ogb, write_links, write_nodes
 from ogb_samples import write_card
 
 import graphkit.datasets as datasets
+from graphkit.data import LeakError
 from graphkit.datasets.ogb_graph import OGBGraph, read_ogb_graph
 from graphkit.datasets.ogb_links import read_ogb_links
 from graphkit.datasets.ogb_nodes import read_ogb_nodes
@@ -406,3 +407,35 @@ def test_a_node_task_has_the_graph_labels_and_split(name, tmp_path):
 
 
 KIND_START = {"author": 0, "field_of_study": 6, "institution": 9, "paper": 11}
+
+
+@pytest.mark.parametrize("name", [*LINKS, *NODES])
+def test_leak_checks_know_the_sets(name, tmp_path):
+    """Repeats of ogbl-collab are warned of, not refused; elsewhere a test edge in train is refused."""
+    (write_links if name in LINKS else write_nodes)(tmp_path, name, (LINKS | NODES)[name])
+    certificate = datasets.load(sample_card(tmp_path, name), root=tmp_path).leak_check()
+    assert "passed" in str(certificate)
+    if name != "ogbl-ppa":
+        return
+    path = tmp_path / "ogbl_ppa" / "split" / "throughput" / "test.pt"
+    content = torch.load(path, weights_only=False)
+    train = torch.load(path.with_name("train.pt"), weights_only=False)
+    content["edge"][3] = train["edge"][8, ::-1]
+    torch.save(content, path)
+    with pytest.raises(LeakError, match="edges of test are in train too, in either direction"):
+        datasets.load(sample_card(tmp_path, name), root=tmp_path).leak_check()
+
+
+def test_self_loops_of_train_are_dropped_and_recorded(tmp_path):
+    write_links(tmp_path, "ogbl-ppa", "throughput")
+    folder = tmp_path / "ogbl_ppa" / "split" / "throughput"
+    content = torch.load(folder / "train.pt", weights_only=False)
+    content["edge"][5] = 7
+    torch.save(content, folder / "train.pt")
+    task = datasets.load(sample_card(tmp_path, "ogbl-ppa"), root=tmp_path)
+    assert task.train.size(1) == 89 and task.provenance["self-loops dropped from train"] == 1
+    content = torch.load(folder / "valid.pt", weights_only=False)
+    content["edge"][5] = 7
+    torch.save(content, folder / "valid.pt")
+    with pytest.raises(UserError, match=r"valid edges of sample: number 5 joins node 7 with itself"):
+        datasets.load(sample_card(tmp_path, "ogbl-ppa"), root=tmp_path)
