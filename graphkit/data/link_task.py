@@ -269,7 +269,7 @@ class LinkTask:
         if with_valid not in self._graph:
             edges = torch.cat([self.train, self.valid], 1) if with_valid else self.train
             edges = undirected_edges(edges) if self.repeats else edges
-            self._graph[with_valid] = MessageGraph.from_edges(edges, self.num_nodes)
+            self._graph[with_valid] = MessageGraph.from_edges(edges, self.num_nodes, self.x)
         return self._graph[with_valid]
 
     @property

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from graphkit.ops import CSRGraph
+    from graphkit.ops import CSRGraph, SimpleGraph
 
 __all__ = ["MessageGraph"]
 
@@ -28,6 +28,7 @@ class MessageGraph:
         edge_type: [E] int64 in [0, num_relations).
         num_nodes: number of nodes N.
         num_relations: 2R, inverses counted; 1 without relations.
+        x: what is known of the nodes, a row each, or None.
 
     Example:
         >>> graph = MessageGraph.from_triples(torch.tensor([[0, 0, 1]]), num_nodes=2, num_base_relations=1)
@@ -39,6 +40,7 @@ class MessageGraph:
     edge_type: Tensor
     num_nodes: int
     num_relations: int
+    x: Tensor | None = field(default=None, repr=False)
     _moved: dict[torch.device, MessageGraph] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -55,8 +57,13 @@ class MessageGraph:
         return cls(edge_index, edge_type, num_nodes, 2 * num_base_relations)
 
     @classmethod
-    def from_edges(cls, edges: Tensor, num_nodes: int) -> MessageGraph:
+    def from_edges(cls, edges: Tensor, num_nodes: int, x: Tensor | None = None) -> MessageGraph:
         """The graph of undirected edges [2, n] without relations: both directions of every edge have type 0.
+
+        Args:
+            edges: [2, n] int64.
+            num_nodes: N.
+            x: features, a row for each node, or None.
 
         Example:
             >>> graph = MessageGraph.from_edges(torch.tensor([[0], [1]]), num_nodes=2)
@@ -64,7 +71,7 @@ class MessageGraph:
             ([[0, 1], [1, 0]], 1)
         """
         edge_index = torch.cat([edges, edges.flip(0)], 1)
-        return cls(edge_index, torch.zeros_like(edge_index[0]), num_nodes, 1)
+        return cls(edge_index, torch.zeros_like(edge_index[0]), num_nodes, 1, x)
 
     @cached_property
     def with_self_loops(self) -> MessageGraph:
@@ -77,7 +84,7 @@ class MessageGraph:
         node = torch.arange(self.num_nodes, device=self.device)
         edge_index = torch.cat([self.edge_index, node.expand(2, -1)], 1)
         edge_type = torch.cat([self.edge_type, torch.zeros_like(node)])
-        return MessageGraph(edge_index, edge_type, self.num_nodes, self.num_relations)
+        return MessageGraph(edge_index, edge_type, self.num_nodes, self.num_relations, self.x)
 
     @property
     def num_edges(self) -> int:
@@ -116,6 +123,18 @@ class MessageGraph:
 
         return CSRGraph(self.edge_index, num_nodes=self.num_nodes)
 
+    @cached_property
+    def simple(self) -> SimpleGraph:
+        """The undirected simple graph behind the edges, built once; relations play no part.
+
+        Example:
+            >>> MessageGraph.from_edges(torch.tensor([[0], [1]]), num_nodes=2).simple
+            SimpleGraph(num_nodes=2, num_edges=1)
+        """
+        from graphkit.ops import SimpleGraph
+
+        return SimpleGraph(self.edge_index, num_nodes=self.num_nodes)
+
     def to(self, device: Any) -> MessageGraph:
         """The graph on a device. The same call gives the same object, so its sorted forms are built once there too.
 
@@ -131,6 +150,7 @@ class MessageGraph:
             return self
         if device not in self._moved:
             self._moved[device] = MessageGraph(
-                self.edge_index.to(device), self.edge_type.to(device), self.num_nodes, self.num_relations
-            )
+                self.edge_index.to(device), self.edge_type.to(device), self.num_nodes, self.num_relations,
+                None if self.x is None else self.x.to(device),
+            )  # fmt: skip
         return self._moved[device]

@@ -26,6 +26,7 @@ class CardFile:
         also: other accepted contents with the same meaning, each ``{sha256, bytes, why}``.
         wheel: ``{distribution, member}`` when an installed Python distribution holds the file.
         split: the official split that the file belongs to; it is asked for only with that split.
+        instead: files that may stand in its place, in the order in which they are looked for.
 
     Example:
         >>> CardFile("train.txt", "https://example.org/train.txt", 1, "00" * 32).accepted
@@ -39,6 +40,7 @@ class CardFile:
     also: list[dict[str, Any]] = field(default_factory=list)
     wheel: dict[str, str] | None = None
     split: str | None = None
+    instead: list[str] = field(default_factory=list)
 
     @property
     def accepted(self) -> list[tuple[int, str]]:
@@ -107,6 +109,16 @@ class Card:
         """
         return replace(self, files=[file for file in self.files if file.split in (None, split)])
 
+    def file(self, path: str) -> CardFile:
+        """The file of a name, or what is known of one that stands in the place of another: its name alone.
+
+        Example:
+            >>> from graphkit.datasets import card
+            >>> card("umls").file("train.txt").path
+            'train.txt'
+        """
+        return next((file for file in self.files if file.path == path), CardFile(path, None, None, None))
+
     @property
     def slug(self) -> str:
         """The name as the name of a folder.
@@ -153,7 +165,7 @@ def _check_keys(content: Any, target: type, what: str) -> None:
         if key not in known:
             raise UserError(f"{what}: " + nearest(str(key), known, "key"))
     optional = {"aliases", "options", "defects", "also", "wheel", "archive"}
-    optional |= {"directed", "direction", "splits", "metric", "split"}
+    optional |= {"directed", "direction", "splits", "metric", "split", "instead"}
     missing = [key for key in known if key not in content and key not in optional]
     if missing:
         raise UserError(f"{what} lacks {', '.join(missing)}")

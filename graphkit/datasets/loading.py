@@ -11,6 +11,7 @@ from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
 from graphkit.datasets.heart_cache import cached_heart_negatives
 from graphkit.datasets.node_loading import node_task, wanted_split
+from graphkit.datasets.ogb_tasks import ogb_link_task, ogb_node_task
 from graphkit.datasets.own_graph import own_graph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
 from graphkit.datasets.readers import read
@@ -24,6 +25,8 @@ _OPTIONS = (
     "use_valedges",
     "valid_triples", "variant",
 )  # fmt: skip
+_OF_LINKS = ("protocol", "num_negatives", "use_valedges", "metrics")
+_OF_NODES = ("fold", "direction", "features")
 _TASKS_OF = {"graph": ("link", "node")}  # data that serve tasks of several kinds; others are of their one kind
 
 
@@ -71,7 +74,8 @@ def load(
         split_seed: seed of a split that is drawn, for ``"link"`` of the negatives of valid and test too; None: 0. In an
             experiment file, ``seed`` draws a split for each seed of the run.
         num_negatives: for ``"link"``, negatives an edge of valid and test; None: 1, for the protocol ``"heart"`` 500.
-        use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored; None: no.
+        use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored; None: no. Of OGB's
+            data sets its rules allow it for ogbl-collab alone.
         metrics: for ``"link"``, what is measured, such as ``["hits@50", "auc"]``; the first one selects the epoch. None: the
             metrics of the protocol.
         fold: for ``"node"``, which of several splits, from 0; None: the first.
@@ -113,22 +117,15 @@ def load(
             "split_seed is 'seed', which means the seed of a run; outside of an experiment file give a number"
         )
     given: dict[str, Any] = {
-        "protocol": protocol, "split": split, "split_seed": split_seed, "num_negatives": num_negatives,
-        "use_valedges": use_valedges, "metrics": metrics,
+        "split": split, "split_seed": split_seed,
+        "protocol": protocol, "num_negatives": num_negatives, "use_valedges": use_valedges, "metrics": metrics,
+        "fold": fold, "direction": direction, "features": features,
     }  # fmt: skip
     given = {option: value for option, value in given.items() if value is not None}
-    if kind not in ("link", "node") and given:
-        raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(given)}")
-    of_links = [option for option in given if option not in ("split", "split_seed")]
-    if kind == "node" and of_links:
-        raise UserError(f"{', '.join(of_links)}: for the prediction of links only; leave out, or pass task='link'")
-    of_nodes: dict[str, Any] = {"fold": fold, "direction": direction, "features": features}
-    of_nodes = {option: value for option, value in of_nodes.items() if value is not None}
-    if kind != "node" and of_nodes:
-        raise UserError(f"{', '.join(of_nodes)}: for the classification of nodes only; leave out, or pass task='node'")
+    _check_options(entry, kind, list(given))
     if valid_triples is not None and kind != "ogb_knowledge_graph":
         raise UserError(f"{entry.name} is validated on all of its validation split; leave out valid_triples")
-    chosen = {"variant": variant, "valid_triples": valid_triples, **given, **of_nodes}
+    chosen = {"variant": variant, "valid_triples": valid_triples, **given}
     entry = entry.for_split(wanted_split(entry, split) if kind == "node" else None)
     found = obtain(entry, root, progress=progress)
     hashes = {file.path: digest for file, _, digest in found}
@@ -146,6 +143,11 @@ def load(
             for file, place, digest in found
         },
     }
+    if entry.reader == "ogb_links":
+        provenance = {**provenance, "task": kind}
+        return ogb_link_task(entry, paths, provenance=provenance, **given)
+    if entry.reader == "ogb_nodes":
+        return ogb_node_task(entry, paths, provenance={**provenance, "task": kind})
     if kind == "link":
         graph: StoredGraph = read(entry, paths)
         return LinkTask.from_edges(
@@ -153,7 +155,7 @@ def load(
             heart=cached_heart_negatives, **given,
         )  # fmt: skip
     if kind == "node":
-        return node_task(entry, read(entry, paths), {**provenance, "task": kind}, **given, **of_nodes)
+        return node_task(entry, read(entry, paths), {**provenance, "task": kind}, **given)
     path = processed_path(entry, hashes)
     result = read_processed(path, entry.name)
     if result is None:
@@ -164,6 +166,19 @@ def load(
         result.provenance["candidates"] = result.candidates
         return result if valid_triples is None else result.sample_valid(valid_triples)
     return result
+
+
+def _check_options(entry: Card, kind: str, given: list[str]) -> None:
+    """Refuses options of another kind of task, and of splits and protocols that the data set itself fixes."""
+    for other, what, options in (
+        ("link", "the prediction of links", _OF_LINKS),
+        ("node", "the classification of nodes", _OF_NODES),
+    ):
+        if kind in ("link", "node") and kind != other and (wrong := [option for option in given if option in options]):
+            raise UserError(f"{', '.join(wrong)}: for {what} only; leave out, or pass task={other!r}")
+    free = {"ogb_links": ["use_valedges", "metrics"], "ogb_nodes": []}.get(entry.reader, given)
+    if unfit := [option for option in given if kind not in ("link", "node") or option not in free]:
+        raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(unfit)}")
 
 
 def task_kind(entry: Card, task: str | None) -> str:

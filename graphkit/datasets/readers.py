@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, read_triples
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, NodeTask, read_triples
 from graphkit.datasets.card import Card
 from graphkit.datasets.geom_gcn import read_geom_gcn, read_geom_gcn_splits
 from graphkit.datasets.labelled_networks import read_airports, read_facebook100, read_wikics
 from graphkit.datasets.matlab_networks import read_matlab_network
 from graphkit.datasets.npz_graphs import read_attributed_npz, read_edge_list_npz, read_telegram
 from graphkit.datasets.ogb import read_ogb_knowledge_graph
+from graphkit.datasets.ogb_tasks import ogb_link_task, ogb_node_task
 from graphkit.datasets.planetoid import read_planetoid
 from graphkit.datasets.stored_graph import StoredGraph
 from graphkit.errors import UserError, nearest
@@ -114,6 +115,16 @@ def _ogb_knowledge_graph(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphT
     return read_ogb_knowledge_graph(entry.name, paths)
 
 
+def _ogb_links(entry: Card, paths: dict[str, Path]) -> LinkTask:
+    """OGB's split of a graph's edges, with the negatives of its evaluation."""
+    return ogb_link_task(entry, paths)
+
+
+def _ogb_nodes(entry: Card, paths: dict[str, Path]) -> NodeTask:
+    """OGB's graph with labels of its nodes and their split."""
+    return ogb_node_task(entry, paths)
+
+
 READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "airports": _airports,
     "attributed_npz": _attributed_npz,
@@ -123,6 +134,8 @@ READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "inductive_triples": _inductive_triples,
     "matlab_network": _matlab_network,
     "ogb_knowledge_graph": _ogb_knowledge_graph,
+    "ogb_links": _ogb_links,
+    "ogb_nodes": _ogb_nodes,
     "planetoid": _planetoid,
     "telegram": _telegram,
     "triples": _triples,

@@ -161,7 +161,7 @@ class Keeper:
         self.save()
         if improved:
             self._save_best()
-        if self.out is not None:
+        if self.out is not None and self.state.history:
             self.out.append_log(epoch_line(self.seed, self.state.history[-1]))
 
     def load_best(self) -> None:
@@ -182,7 +182,8 @@ class Keeper:
         best, path = self.state.best, self.out.best(self.seed)
         if best is None or (path.exists() and read_metadata(path)["epoch"] == best["epoch"]):
             return
-        if self.state.step or self.state.history[-1]["epoch"] != best["epoch"]:
+        last = self.state.history[-1]["epoch"] if self.state.history else 0
+        if self.state.step or last != best["epoch"]:
             raise UserError(f"{path} is missing or belongs to another training; start again in another folder")
         self._save_best()
 

@@ -54,6 +54,8 @@ class Config:
         budget: how long it takes and where, in words.
         splits: of a task with several splits, ``"all"`` or the numbers of those to train on, each with every seed; None: the one
             that ``data`` names with ``fold``.
+        submission: what a leaderboard asks for and a run cannot know: ``method``, ``code``, ``paper``, ``contact``,
+            ``external_data`` and ``official``.
     """
 
     name: str
@@ -68,9 +70,10 @@ class Config:
     splits: str | list[int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The experiment as plain values; without ``splits`` where it has none."""
+        """The experiment as plain values; without ``splits`` and ``submission`` where it has none."""
         values = dataclasses.asdict(self)
-        return values if self.splits is not None else {key: values[key] for key in values if key != "splits"}
+        optional = {"splits": self.splits is not None, "submission": bool(self.submission)}
+        return {key: values[key] for key in values if optional.get(key, True)}
 
     @property
     def split_per_seed(self) -> bool:
@@ -223,6 +226,18 @@ def _protocol(*, select: str | None = None, ties: Literal["pessimistic", "optimi
     """Schema of the section ``protocol``."""
 
 
+def _submission(
+    *,
+    method: str | None = None,
+    code: str | None = None,
+    paper: str | None = None,
+    contact: str | None = None,
+    external_data: bool | str | None = None,
+    official: bool | None = None,
+) -> None:
+    """Schema of the section ``submission``."""
+
+
 def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
     def where(key: str) -> str:
         return f"--{key}" if key in changed else f"{path}: {key}"
@@ -233,7 +248,7 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
             below = next((one for one in changed if one.startswith(f"{key}.")), str(key))
             raise UserError(f"{where(below)}: {nearest(str(key), known, 'section')}")
     sections: dict[str, dict[str, Any]] = {}
-    for key in ("reference", "protocol", "data", "loader", "model", "train"):
+    for key in ("reference", "protocol", "data", "loader", "model", "train", "submission"):
         sections[key] = _section(values.get(key), where(key))
 
     def options(key: str, schema: Callable[..., Any], without: Iterable[str] = ()) -> dict[str, Any]:
@@ -255,6 +270,7 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
     except UserError as error:
         raise UserError(f"{where('seeds')}: {error}") from error
     reference, train = options("reference", _reference), options("train", fit, _RUN_OWNS)
+    submission = options("submission", _submission)
     check_ranges(train, lambda name: where(f"train.{name}"))
     return Config(
         name=given_name,
@@ -268,6 +284,7 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
         seeds=seeds,
         budget=budget,
         splits=_splits(values.get("splits"), data, where),
+        submission={key: submission[key] for key in submission if submission[key] is not None},
     )
 
 

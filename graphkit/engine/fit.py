@@ -17,11 +17,14 @@ from graphkit.engine.evaluate import evaluate, evaluation_options
 from graphkit.engine.explanations import record_explanations
 from graphkit.engine.interrupt import Interrupted, InterruptGuard
 from graphkit.engine.options import check_options, check_ranges, check_selection
+from graphkit.engine.parameter_groups import parameter_groups
 from graphkit.engine.progress import Reporter, SilentReporter, default_reporter
 from graphkit.engine.results import read_run, record_run
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.engine.seeding import deterministic_algorithms, seed_of, seeded
 from graphkit.engine.tensorboard import with_tensorboard
+from graphkit.engine.warm_start import start_from
+from graphkit.errors import UserError
 
 __all__ = ["Run", "fit"]
 
@@ -59,8 +62,10 @@ def fit(
     *,
     epochs: int = 20,
     lr: float = 5e-3,
+    lr_of: dict[str, float] | None = None,
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
+    start: str | None = None,
     loader: dict[str, Any] | None = None,
     evaluation: dict[str, Any] | None = None,
     evaluate_every: int = 1,
@@ -90,10 +95,13 @@ def fit(
     Args:
         model: has ``loss(batch) -> scalar``; with :class:`graphkit.models.Model`, the run can be loaded back.
         task: has ``loader``, ``evaluate`` and ``primary_metric``, such as ``graphkit.load("umls")``.
-        epochs: passes over the training split.
+        epochs: passes over the training split; 0 evaluates the model as it is, such as a heuristic.
         lr: Adam's learning rate.
+        lr_of: learning rates of parts of the model, such as ``{"predictor": 2.4e-3}``; 0 keeps a part's weights.
         weight_decay: Adam's L2 penalty.
         clip_norm: largest norm of the gradient, or None.
+        start: a run directory; the training begins with its best weights (of the same seed, where it has that one)
+            wherever name and shape agree. None: with the weights as they are.
         loader: options of ``task.loader``, such as ``{"batch_size": 64}``.
         evaluation: options of ``task.evaluate``, such as ``{"ties": "mean"}``.
         evaluate_every: epochs between validations; the last epoch always has one.
@@ -150,17 +158,22 @@ def fit(
     if fold is not None:
         options["fold"] = fold
     stream = seed_of(seed, fold)
+    options |= {key: value for key, value in (("lr_of", lr_of), ("start", start)) if value}
     check_ranges({**options, "checkpoint_every": checkpoint_every})
     _check_task_options(loader, evaluation, task)
     check_selection(task, select)
+    if epochs and not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError(f"{type(model).__name__} has nothing to train; set epochs to 0, which evaluates it as it is")
     processes = joined()
     place = processes.device(device)
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda" if amp == "auto" else amp)
     model.to(place)
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
-    directory = (
-        RunDirectory(out, fold) if out is not None and processes.first else None
-    )  # the first process alone writes
+    optimizer = torch.optim.Adam(parameter_groups(model, lr, lr_of), lr=lr, weight_decay=weight_decay)
+    alone_writes = out is not None and processes.first
+    directory = RunDirectory(out, fold) if alone_writes else None
+    if start is not None:
+        begun = directory is not None and directory.checkpoint(seed).exists()
+        processes.on_first(lambda: None if begun else start_from(model, start, seed))
     keeper = Keeper(directory, seed, model, optimizer, options, checkpoint_every)
     show = SilentReporter() if not processes.first else default_reporter() if reporter is None else reporter
     show = with_tensorboard(show, directory, seed) if tensorboard and processes.first else show
@@ -169,6 +182,10 @@ def fit(
         state = processes.start(keeper, resume)
         show.begin(model, place, seed, epochs, state)
         try:
+            if not (epochs or state.finished):
+                valid = processes.tell(_evaluated(model, task, "valid", evaluation, processes, guard, show))
+                state.end_untrained(valid, select)
+                keeper.end_epoch(improved=True)
             while not state.finished:
                 model.train()
                 batches = task.loader("train", seed=stream, epoch=state.epoch, start=state.step, **loader)

@@ -58,14 +58,17 @@ def check_ranges(options: Mapping[str, Any], where: Callable[[str], str] = str) 
     Raises:
         UserError: naming the option, its value and what was expected.
     """
-    for name in ("epochs", "evaluate_every", "patience", "max_steps"):
+    for name, least in (("epochs", 0), ("evaluate_every", 1), ("patience", 1), ("max_steps", 1)):
         value = options.get(name)
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise UserError(f"{where(name)} is {value!r}, expected a whole number of at least 1")
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+            raise UserError(f"{where(name)} is {value!r}, expected a whole number of at least {least}")
     for name, zero in (("lr", False), ("clip_norm", False), ("weight_decay", True), ("checkpoint_every", True)):
         value = options.get(name)
         if value is not None and not (0 < value < math.inf or (zero and value == 0)):
             raise UserError(f"{where(name)} is {value!r}, expected a number {'of at least' if zero else 'above'} 0")
+    for part, value in (options.get("lr_of") or {}).items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            raise UserError(f"{where('lr_of')}: {part!r} is {value!r}, expected a number of at least 0")
     if options.get("amp", "auto") not in (True, False, "auto"):
         raise UserError(f"{where('amp')} is {options['amp']!r}, expected true, false or 'auto'")
 

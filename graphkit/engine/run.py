@@ -175,6 +175,8 @@ def _is_unwritten(directory: RunDirectory, config: Config, resume: bool) -> bool
             f"{directory.path} has content but no config.yaml, so it is no run to resume; choose another --out"
         )
     old, wanted = read_yaml(directory.config), config.to_dict()
+    # what a leaderboard wants to know changes no result
+    restated = old.pop("submission", None) != wanted.pop("submission", None)
     longer = old != wanted and _goes_further(old, config)
     scope = {"seeds": None, "splits": None}
     changed = differences({**old, **scope}, {**wanted, **scope}) if longer else differences(old, wanted)
@@ -183,7 +185,7 @@ def _is_unwritten(directory: RunDirectory, config: Config, resume: bool) -> bool
             f"{directory.path} was run with another configuration; undo the changes or choose another --out "
             "(old -> new):\n  " + "\n  ".join(changed)
         )
-    return longer  # more seeds or splits of the same experiment: its configuration is written anew
+    return longer or restated  # of the same experiment: its configuration is written anew
 
 
 def _goes_further(old: dict[str, Any], config: Config) -> bool:

@@ -71,6 +71,12 @@ class TrainingState:
         self.steps += 1
         self.loss_sum += loss
 
+    def end_untrained(self, valid: dict[str, float], select: str) -> None:
+        """Close a training of no epochs: the weights are what they were, and this is their validation."""
+        selection_score(valid, select)
+        self.tick()
+        self.best, self.finished = {"epoch": 0, "metrics": valid}, True
+
     def end_epoch(self, valid: dict[str, float] | None, select: str, patience: int | None, last: bool) -> bool:
         """Close the epoch; True when its validation is the best so far (the earliest wins a tie)."""
         if self.step == 0:

@@ -5,12 +5,21 @@ from __future__ import annotations
 from graphkit.models.base import Model
 from graphkit.models.dir_gnn import DirGNN
 from graphkit.models.entity_prediction import EntityPrediction
+from graphkit.models.heuristics import (
+    AdamicAdar,
+    CommonNeighbors,
+    Jaccard,
+    PreferentialAttachment,
+    ResourceAllocation,
+)
 from graphkit.models.kge import ComplEx, DistMult, RotatE, TransE
 from graphkit.models.linkx import LINKX
 from graphkit.models.nbfnet import NBFNet
+from graphkit.models.ncn import NCN, NCNC
 from graphkit.models.node_baselines import APPNP, GAT, GCN, GPRGNN, MLP, SGC, GraphSAGE
 from graphkit.models.node_classifier import NodeClassifier, label_loss
 from graphkit.models.path_explanation import PathExplanation
+from graphkit.models.path_heuristics import Katz, PersonalizedPageRank, ShortestPath
 
 __all__ = [
     "APPNP",
@@ -19,25 +28,36 @@ __all__ = [
     "GPRGNN",
     "LINKX",
     "MLP",
+    "NCN",
+    "NCNC",
     "SGC",
     "SIZES",
+    "AdamicAdar",
+    "CommonNeighbors",
     "ComplEx",
     "DirGNN",
     "DistMult",
     "EntityPrediction",
     "GraphSAGE",
+    "Jaccard",
+    "Katz",
     "Model",
     "NBFNet",
     "NodeClassifier",
     "PathExplanation",
+    "PersonalizedPageRank",
+    "PreferentialAttachment",
+    "ResourceAllocation",
     "RotatE",
+    "ShortestPath",
     "TransE",
     "label_loss",
     "registry",
 ]
 
 _MODELS: tuple[type[Model], ...] = (
-    NBFNet, DistMult, ComplEx, RotatE, TransE,
+    NBFNet, NCN, NCNC, DistMult, ComplEx, RotatE, TransE, CommonNeighbors, AdamicAdar, ResourceAllocation, Jaccard,
+    PreferentialAttachment, Katz, ShortestPath, PersonalizedPageRank,
     MLP, GCN, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX,
 )  # fmt: skip
 

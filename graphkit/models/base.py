@@ -23,6 +23,7 @@ class Model(torch.nn.Module):
     Attributes:
         config: the constructor's arguments as plain values; ``type(model)(**model.config)`` is the same model untrained.
         sizes: names of constructor arguments that come from the data and therefore never stand in an experiment file.
+        trainable: whether there is anything to train; a heuristic is evaluated as it is.
 
     Example:
         >>> from graphkit.models import NBFNet
@@ -32,6 +33,7 @@ class Model(torch.nn.Module):
 
     config: dict[str, Any]
     sizes: tuple[str, ...] = ()
+    trainable: bool = True
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)

@@ -246,3 +246,29 @@ def test_a_member_marked_as_encrypted_is_damage(tmp_path):
     path.write_bytes(bytes(whole))
     with pytest.raises(UserError, match=r"a\.pt is damaged"):
         read_torch_file(path)
+
+
+def test_mappings_within_are_read_on_request_only(tmp_path):
+    path, edges = tmp_path / "data_processed", np.array([[0], [1]])
+    inner = {("author", "writes", "paper"): edges, "none": None, "deeper": {"a": edges, "n": np.int64(3)}}
+    torch.save({"graph": inner, "labels": None}, path, pickle_protocol=4)
+    with pytest.raises(UserError, match="'graph' is neither an array"):
+        read_torch_file(path)
+    found = read_torch_file(path, nested=True)
+    assert found["labels"] is None and found["graph"]["none"] is None and found["graph"]["deeper"]["n"] == 3
+    np.testing.assert_array_equal(found["graph"]["author", "writes", "paper"], edges)
+    np.testing.assert_array_equal(found["graph"]["deeper"]["a"], edges)
+    for content, message in (
+        ({"a": {"b": torch.zeros(2)}}, "torch"),
+        ({"a": {"b": [np.zeros(2)]}}, "'b' is neither an array"),
+        ({"a": {("b", 1): 2}}, "names a value"),
+        ({("a", "b"): 1}, "names a value"),
+    ):
+        torch.save(content, path, pickle_protocol=4)
+        with pytest.raises(UserError, match=message):
+            read_torch_file(path, nested=True)
+    loop = {}
+    loop["self"] = loop
+    torch.save(loop, path, pickle_protocol=4)
+    with pytest.raises(UserError, match="is damaged or was not written by"):
+        read_torch_file(path, nested=True)

@@ -110,7 +110,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step(task):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "epochs is 0, expected a whole number of at least 1"),
+        ({"epochs": -1}, "epochs is -1, expected a whole number of at least 0"),
         ({"lr": -1.0}, "lr is -1.0, expected a number above 0"),
         ({"lr": math.nan}, "lr is nan"),
         ({"clip_norm": 0.0}, "clip_norm is 0.0"),

@@ -1,0 +1,280 @@
+// The common neighbours of many pairs, one pair after the other, on all threads: which way each pair is intersected, in which
+// order, and with what memory. Lists are the same whatever is chosen here.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "common_neighbors.h"
+#include "isa.h"
+#include "tasks.h"
+
+namespace graphkit {
+
+inline const CommonNeighborKernels& intersection_kernels() { return GRAPHKIT_KERNELS(common_neighbor_kernels); }
+
+struct Row {
+  const int32_t* col;
+  const uint8_t* gone;  // null where every entry counts
+  int64_t size, left;   // entries, and those that count
+};
+
+struct NeighborGraph {
+  int64_t N;
+  const int64_t* ptr;     // [N + 1]
+  const int32_t* col;     // [2M], sorted in each row
+  const uint8_t* gone;    // [2M] or null
+  const int64_t* degree;  // [N] entries that count; null with gone
+
+  int64_t size(int64_t u) const { return ptr[u + 1] - ptr[u]; }
+  int64_t left(int64_t u) const { return degree ? degree[u] : size(u); }
+  Row row(int64_t u) const {
+    const int64_t all = size(u), some = left(u);
+    return {col + ptr[u], some != all ? gone + ptr[u] : nullptr, all, some};
+  }
+  bool has(int64_t u, int64_t v) const {
+    const int32_t *begin = col + ptr[u], *end = col + ptr[u + 1], *at = std::lower_bound(begin, end, int32_t(v));
+    return at != end && *at == v && !(gone && gone[at - col]);
+  }
+};
+
+class Intersections {
+ public:
+  Intersections(const NeighborGraph& graph, int64_t pairs, const int64_t* nodes, int strategy)
+      : g(graph), P(pairs), one(nodes), two(nodes + pairs), strategy_(strategy), words_((graph.N + 63) / 64) {
+    int64_t shorter = 0;
+    for (int64_t p = 0; p < P; ++p) {
+      const int64_t a = g.size(one[p]), b = g.size(two[p]);
+      shorter += std::min(a, b), longest_ = std::max(longest_, std::max(a, b));
+    }
+    // bits of all rows pay where they stay in the caches and cost less to make than the work they save
+    const int64_t bytes = g.N * words_ * 8;
+    const bool pays = bytes <= kMostMatrixBytes && g.N * words_ / 4 + g.ptr[g.N] <= 2 * shorter + 8 * P;
+    if (strategy_ == kProbe || strategy_ == kWords || (strategy_ == kAuto && pays)) make_matrix();
+  }
+
+  const NeighborGraph& g;
+  const int64_t P;
+  const int64_t *one, *two;
+
+  // At most so many common neighbours.
+  int64_t bound(int64_t p) const { return std::min(g.left(one[p]), g.left(two[p])); }
+  int64_t longest() const { return longest_; }
+  bool has_matrix() const { return matrix_ != nullptr; }
+  int64_t slots() const { return int64_t(torch::stable::get_num_threads()); }
+
+  // f(pair, list, size, slot) for pairs [begin, end); no two calls in one slot at a time. The list lasts for the call.
+  template <class F> void each(int64_t begin, int64_t end, const F& f) {
+    make_room();
+    if (matrix_) {
+      const int64_t size = std::max<int64_t>(64, (end - begin + 255) / 256), count = (end - begin + size - 1) / size;
+      run_tasks(count, slots(), [&](int64_t task, int64_t slot) {
+        const int64_t from = begin + task * size, to = std::min(end, from + size);
+        for (int64_t p = from; p < to; ++p) {
+          if (p + kAhead < to) prefetch(p + kAhead);
+          f(p, room_[slot].list.get(), by_matrix(p, room_[slot]), slot);
+        }
+      });
+      return;
+    }
+    const Order order = arrange(begin, end);
+    run_tasks(int64_t(order.cut.size()) - 1, slots(), [&](int64_t task, int64_t slot) {
+      Room& room = room_[slot];
+      const int64_t to = order.cut[task + 1];
+      for (int64_t k = order.cut[task]; k < to;) {
+        const int64_t key = k < order.keyed ? longer(order.pair[k]) : -1;
+        int64_t last = k + 1;
+        while (key >= 0 && last < std::min(to, order.keyed) && longer(order.pair[last]) == key) ++last;
+        if (key >= 0 && shared_bitmap_pays(order, k, last, key)) {
+          set_bits(g.row(key), room.bits.get());
+          for (; k < last; ++k) {
+            const int64_t p = order.pair[k];
+            f(p, room.list.get(), by_bitmap(p, key, room), slot);
+          }
+          clear_bits(g.row(key), room.bits.get());
+        } else {
+          for (; k < last; ++k) {
+            if (k + kAhead < to) prefetch(order.pair[k + kAhead]);
+            const int64_t p = order.pair[k];
+            f(p, room.list.get(), by_rows(p, room), slot);
+          }
+        }
+      }
+    });
+  }
+
+  // The numbers alone, for a matrix.
+  template <class F> void each_size_by_matrix(const F& f) {
+    make_room();
+    const int64_t size = std::max<int64_t>(64, (P + 255) / 256), count = (P + size - 1) / size;
+    run_tasks(count, slots(), [&](int64_t task, int64_t slot) {
+      for (int64_t p = task * size; p < std::min(P, (task + 1) * size); ++p) {
+        const bool combine = strategy_ == kWords || (strategy_ != kProbe && bound(p) > words_ / 2);
+        f(p, combine ? intersection_kernels().shared(bits(one[p]), bits(two[p]), words_) : by_matrix(p, room_[slot]));
+      }
+    });
+  }
+
+  // Pairs [begin, end) that follow `begin`, as many as have at most `most` common neighbours together, at least one.
+  int64_t block_end(int64_t begin, int64_t most) const {
+    int64_t end = begin, total = 0;
+    while (end < P && (end == begin || total + bound(end) <= most)) total += bound(end++);
+    return end;
+  }
+
+ private:
+  static constexpr int64_t kMostMatrixBytes = int64_t(32) << 20, kAhead = 6;
+
+  struct Room {
+    std::unique_ptr<int32_t[]> list, kept[2];
+    std::unique_ptr<uint64_t[]> bits;
+  };
+  struct Order {
+    std::vector<int32_t> pair;  // first those that may share the bits of their longer row, by that row
+    int64_t keyed;
+    std::vector<int64_t> cut;   // borders of the tasks
+  };
+
+  int64_t longer(int64_t p) const { return g.size(one[p]) > g.size(two[p]) ? one[p] : two[p]; }
+  int64_t shorter(int64_t p) const { return g.size(one[p]) > g.size(two[p]) ? two[p] : one[p]; }
+  const uint64_t* bits(int64_t u) const { return matrix_.get() + u * words_; }
+
+  void make_room() {
+    if (!room_.empty()) return;
+    room_.resize(slots());
+    for (Room& room : room_) {
+      room.list.reset(new int32_t[longest_ + kSpare]);
+      if (g.gone) room.kept[0].reset(new int32_t[longest_ + kSpare]), room.kept[1].reset(new int32_t[longest_ + kSpare]);
+      if (!matrix_) room.bits.reset(new uint64_t[words_ + 1]()); 
+    }
+  }
+
+  static void set_bits(const Row& row, uint64_t* to) {
+    for (int64_t e = 0; e < row.size; ++e) to[row.col[e] >> 6] |= uint64_t(!row.gone || !row.gone[e]) << (row.col[e] & 63);
+  }
+  static void clear_bits(const Row& row, uint64_t* to) {
+    for (int64_t e = 0; e < row.size; ++e) to[row.col[e] >> 6] = 0;
+  }
+
+  void make_matrix() {
+    STD_TORCH_CHECK(g.N * words_ <= int64_t(1) << 27, "the bits of all rows take more than a gigabyte");
+    matrix_.reset(new uint64_t[g.N * words_ + 1]);
+    torch::stable::parallel_for(0, g.N, 256, [&](int64_t begin, int64_t end) {
+      std::memset(matrix_.get() + begin * words_, 0, (end - begin) * words_ * 8);
+      for (int64_t u = begin; u < end; ++u) set_bits(g.row(u), matrix_.get() + u * words_);
+    });
+  }
+
+  // The entries that count, in memory of the slot where some do not.
+  static const int32_t* kept(const Row& row, const std::unique_ptr<int32_t[]>& to) {
+    if (!row.gone) return row.col;
+    intersection_kernels().keep(row.col, row.gone, row.size, to.get());
+    return to.get();
+  }
+
+  int64_t by_matrix(int64_t p, Room& room) const {
+    const int64_t few = shorter(p), many = longer(p);
+    const Row row = g.row(few);
+    if (strategy_ == kWords || (strategy_ != kProbe && row.left > kWordsPerNode * words_))
+      return intersection_kernels().words(bits(few), bits(many), words_, room.list.get());
+    return intersection_kernels().probe(kept(row, room.kept[0]), row.left, bits(many), room.list.get());
+  }
+
+  int64_t by_bitmap(int64_t p, int64_t key, Room& room) const {
+    const Row row = g.row(one[p] == key ? two[p] : one[p]);
+    return intersection_kernels().probe(kept(row, room.kept[0]), row.left, room.bits.get(), room.list.get());
+  }
+
+  int64_t by_rows(int64_t p, Room& room) const {
+    const Row few = g.row(shorter(p)), many = g.row(longer(p));
+    if (!few.left || !many.left) return 0;
+    const int32_t* short_row = kept(few, room.kept[0]);
+    if (strategy_ == kGallop || (strategy_ != kMerge && gallop_cost(few.size, many.size) < merge_cost(few.size, many.size)))
+      return intersection_kernels().gallop(short_row, few.left, many.col, many.gone, many.size, room.list.get());
+    return intersection_kernels().merge(short_row, few.left, kept(many, room.kept[1]), many.left, room.list.get());
+  }
+
+  // Cycles, roughly.
+  static int64_t log2_of(int64_t n) {
+    int64_t k = 0;
+    while (n >>= 1) ++k;
+    return k;
+  }
+  static int64_t gallop_cost(int64_t few, int64_t many) { return few * (4 + 3 * log2_of(many)); }
+  static int64_t merge_cost(int64_t few, int64_t many) { return isa() == Isa::kAvx512 ? 4 * few + many : 6 * (few + many); }
+  static int64_t bitmap_cost(int64_t few) { return 4 * few; }
+
+  bool may_share(int64_t few, int64_t many) const { return strategy_ == kBitmap || (strategy_ == kAuto && few >= 4 && many >= 32); }
+  bool shared_bitmap_pays(const Order& order, int64_t first, int64_t last, int64_t key) const {
+    if (strategy_ == kBitmap) return true;
+    const int64_t many = g.size(key);
+    int64_t with = 4 * many, without = 0;
+    for (int64_t k = first; k < last; ++k) {
+      const int64_t few = g.size(shorter(order.pair[k]));
+      with += bitmap_cost(few), without += std::min(gallop_cost(few, many), merge_cost(few, many));
+      if (without > 8 * many + with) return true;
+    }
+    return with < without;
+  }
+
+  Order arrange(int64_t begin, int64_t end) const {
+    Order order;
+    order.pair.resize(end - begin);
+    std::vector<uint64_t> keyed;
+    int64_t others = end - begin;
+    for (int64_t p = end - 1; p >= begin; --p) {
+      if (may_share(g.size(shorter(p)), g.size(longer(p)))) keyed.push_back(uint64_t(longer(p)) << 32 | uint64_t(p));
+      else order.pair[--others] = int32_t(p);
+    }
+    order.keyed = int64_t(keyed.size());
+    sort_by_upper_half(keyed);
+    for (int64_t k = 0; k < order.keyed; ++k) order.pair[k] = int32_t(keyed[k]);
+    // tasks of about equal work
+    std::vector<int64_t> cost(end - begin + 1);
+    for (int64_t k = 0; k < end - begin; ++k) {
+      const int64_t p = order.pair[k];
+      const bool opens = k < order.keyed && (k == 0 || longer(order.pair[k - 1]) != longer(p));
+      cost[k + 1] = cost[k] + 64 + 8 * g.size(shorter(p)) + (opens ? 4 * g.size(longer(p)) : 0);
+    }
+    const int64_t step = std::max<int64_t>(32768, cost.back() / 256 + 1);
+    order.cut.push_back(0);
+    for (int64_t next = step; next < cost.back(); next += step) {
+      const int64_t at = std::lower_bound(cost.begin(), cost.end(), next) - cost.begin();
+      if (at > order.cut.back()) order.cut.push_back(at);
+    }
+    if (order.cut.back() < end - begin || order.cut.size() == 1) order.cut.push_back(end - begin);
+    return order;
+  }
+
+  // Stable, by digits of eleven bits.
+  void sort_by_upper_half(std::vector<uint64_t>& keys) const {
+    std::vector<uint64_t> other(keys.size());
+    for (int shift = 32; shift < 64 && (uint64_t(g.N) >> (shift - 32)) > 0; shift += 11) {
+      int64_t start[2049] = {};
+      for (uint64_t key : keys) ++start[(key >> shift & 2047) + 1];
+      for (int d = 0; d < 2048; ++d) start[d + 1] += start[d];
+      for (uint64_t key : keys) other[start[key >> shift & 2047]++] = key;
+      keys.swap(other);
+    }
+  }
+
+  void prefetch(int64_t p) const {
+    const int64_t few = shorter(p), many = longer(p), size = g.size(many);
+    __builtin_prefetch(g.col + g.ptr[few]);
+    const int32_t* row = g.col + g.ptr[many];
+    if (matrix_) return;
+    for (int64_t e = 0; e < std::min<int64_t>(size, 64); e += 16) __builtin_prefetch(row + e);
+    if (size > 64) __builtin_prefetch(row + size / 2), __builtin_prefetch(row + size / 4), __builtin_prefetch(row + 3 * (size / 4));
+  }
+
+  static constexpr int64_t kWordsPerNode = 4;
+  const int strategy_;
+  const int64_t words_;
+  int64_t longest_ = 0;
+  std::unique_ptr<uint64_t[]> matrix_;
+  std::vector<Room> room_;
+};
+
+}  // namespace graphkit
