@@ -91,9 +91,7 @@ def test_renaming_nodes_changes_nothing(structure):
     name = torch.randperm(N, generator=torch.Generator().manual_seed(4))
     moved = torch.empty_like(x)
     moved[name] = x
-    torch.testing.assert_close(
-        head(moved, name[edges], name[PAIRS]), head(x, edges, PAIRS), rtol=1e-10, atol=1e-10
-    )
+    torch.testing.assert_close(head(moved, name[edges], name[PAIRS]), head(x, edges, PAIRS), rtol=1e-10, atol=1e-10)
 
 
 def test_the_perceptron_on_few_nodes_and_on_all_gives_the_same():

@@ -35,7 +35,9 @@ def by_hand(head, x, edges, pairs, depth, removed=()):
     around = neighbours(edges, removed)
     pooled = head.pooled_states(x)
     if depth == 0:
-        return plain(head)(x, SimpleGraph(edges, num_nodes=N), pairs, removed=None if not removed else _flags(edges, removed))
+        return plain(head)(
+            x, SimpleGraph(edges, num_nodes=N), pairs, removed=None if not removed else _flags(edges, removed)
+        )
 
     def probability(i, j):
         (logit,) = by_hand(head, x, edges, torch.tensor([[i], [j]]), depth - 1, removed)
@@ -76,7 +78,7 @@ def test_the_closed_form_is_the_ratio_rises_with_the_logit_and_bears_large_ones(
 @pytest.mark.parametrize("depth", [0, 1, 2])
 @torch.no_grad()
 def test_scores_are_their_definition(structure, depth):
-    x, edges, pairs = states(), random_edges(), PAIRS[:, ::9 if depth == 2 else 3]
+    x, edges, pairs = states(), random_edges(), PAIRS[:, :: 9 if depth == 2 else 3]
     head = head_of(structure=structure, depth=depth)
     torch.testing.assert_close(head(x, edges, pairs), by_hand(head, x, edges, pairs, depth), rtol=1e-8, atol=1e-8)
 

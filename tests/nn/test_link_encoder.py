@@ -209,7 +209,10 @@ def test_cheap_dropout_has_the_law_of_dropout(p):
         (lambda: LinkEncoder(C, F, 1, dropout=1.5), "dropout is 1.5"),
         (lambda: LinkEncoder(C, 0, 1), "hidden_channels 0"),
         (lambda: LinkEncoder(C, F, 1)(None, random_edges()), "made for 5 features a node, but the graph has none"),
-        (lambda: LinkEncoder(C, F, 1, conv="puregcn")(torch.ones(N, 4), random_edges()), r"x is \[14, 4\], expected \[N, 5\]"),
+        (
+            lambda: LinkEncoder(C, F, 1, conv="puregcn")(torch.ones(N, 4), random_edges()),
+            r"x is \[14, 4\], expected \[N, 5\]",
+        ),
         (lambda: LinkEncoder(3, F, 1, embedding=True)(torch.ones(N, 3), random_edges()), "one category a node"),
         (lambda: LinkEncoder(3, F, 1, embedding=True)(torch.full((N,), 3), random_edges()), "outside of 0 to 2"),
     ],
