@@ -10,14 +10,19 @@ from graphkit.errors import UserError, nearest
 
 __all__ = ["main"]
 
-_FORMATS = ("md", "csv", "json", "html")
+_FORMATS = ("md", "csv", "json", "html", "ogb")
 
 
 def main(words: list[str]) -> int:
     """Print or write the result table over runs."""
     parser = CommandParser("report")
     parser.add_argument("run_dirs", nargs="+", metavar="RUN_DIR", help="what graphkit run wrote")
-    parser.add_argument("--format", default="md", metavar="FORMAT", help="md, csv, json or html (default: md)")
+    parser.add_argument(
+        "--format",
+        default="md",
+        metavar="FORMAT",
+        help="md, csv, json, html, or ogb: the form of OGB's leaderboards (default: md)",
+    )
     parser.add_argument("--out", metavar="FILE", help="write to a file rather than standard output")
     arguments = parser.parse(words)
     if arguments.format not in _FORMATS:

@@ -25,6 +25,7 @@ class CardFile:
         sha256: hash, in hexadecimal; None: not known. The first file seen is then recorded, and others are refused.
         also: other accepted contents with the same meaning, each ``{sha256, bytes, why}``.
         wheel: ``{distribution, member}`` when an installed Python distribution holds the file.
+        instead: files that may stand in its place, in the order in which they are looked for.
 
     Example:
         >>> CardFile("train.txt", "https://example.org/train.txt", 1, "00" * 32).accepted
@@ -37,6 +38,7 @@ class CardFile:
     sha256: str | None
     also: list[dict[str, Any]] = field(default_factory=list)
     wheel: dict[str, str] | None = None
+    instead: list[str] = field(default_factory=list)
 
     @property
     def accepted(self) -> list[tuple[int, str]]:
@@ -86,6 +88,16 @@ class Card:
     defects: list[str] = field(default_factory=list)
     archive: dict[str, str] | None = None
 
+    def file(self, path: str) -> CardFile:
+        """The file of a name, or what is known of one that stands in the place of another: its name alone.
+
+        Example:
+            >>> from graphkit.datasets import card
+            >>> card("umls").file("train.txt").path
+            'train.txt'
+        """
+        return next((file for file in self.files if file.path == path), CardFile(path, None, None, None))
+
     @property
     def slug(self) -> str:
         """The name as the name of a folder.
@@ -131,7 +143,7 @@ def _check_keys(content: Any, target: type, what: str) -> None:
     for key in content:
         if key not in known:
             raise UserError(f"{what}: " + nearest(str(key), known, "key"))
-    optional = {"aliases", "options", "defects", "also", "wheel", "archive"}
+    optional = {"aliases", "options", "defects", "also", "wheel", "archive", "instead"}
     missing = [key for key in known if key not in content and key not in optional]
     if missing:
         raise UserError(f"{what} lacks {', '.join(missing)}")

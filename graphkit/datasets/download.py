@@ -13,6 +13,7 @@ from graphkit.datasets.catalogue import card
 from graphkit.datasets.integrity import check_file
 from graphkit.datasets.locate import Place, download_folder, expected_path, locate
 from graphkit.datasets.pins import pinned
+from graphkit.datasets.release import check_release
 from graphkit.datasets.transfer import reason, retrieve
 from graphkit.errors import UserError
 
@@ -30,11 +31,6 @@ def download(entry: Card, file: CardFile, *, progress: bool = False) -> Path:
     """
     by_hand = f"or place it by hand as {expected_path(entry, file, '$GRAPHKIT_DATA')}"
     missing = f"{file.path} of the data set {entry.name!r} is not on this machine"
-    if file.url is None and entry.archive is not None:
-        raise UserError(
-            f"{missing}; `graphkit data fetch {entry.name}` fetches and unpacks the archive {entry.archive['url']} that has "
-            f"it, {by_hand}"
-        )
     if file.url is None:
         raise UserError(f"{missing} and has no address to fetch it from; {by_hand.removeprefix('or ')}")
     if os.environ.get("GRAPHKIT_OFFLINE", "0") not in ("", "0"):
@@ -64,13 +60,33 @@ def obtain(
     Raises:
         UserError: for files that are missing, altered or out of reach.
     """
+    check_release(entry, root)
     result = []
-    for file, place in zip(entry.files, locate(entry, root), strict=True):
+    places = list(dict.fromkeys(locate(entry, root)))
+    missing = [place.file for place in places if place.path is None]
+    if entry.archive is not None and missing:
+        raise _in_archive(entry, missing, len(places))
+    for place in places:
+        file = entry.file(place.file)
         if place.path is None:
             place = Place(file.path, download(entry, file, progress=progress), "cache")
         assert place.path is not None
         result.append((file, place, check_file(entry, file, place.path)))
     return result
+
+
+def _in_archive(entry: Card, missing: list[str], total: int) -> UserError:
+    assert entry.archive is not None
+    what = f"none of the {total} files of the data set {entry.name!r} is on this machine"
+    if len(missing) < total:
+        what = (
+            f"{', '.join(missing)} of the data set {entry.name!r} {'is' if len(missing) == 1 else 'are'} not on this machine "
+            f"({total - len(missing)} of its {total} files are)"
+        )
+    return UserError(
+        f"{what}; `graphkit data fetch {entry.name}` fetches and unpacks the archive {entry.archive['url']}, or place the "
+        f"archive's folder {entry.archive['folder']} by hand as $GRAPHKIT_DATA/{entry.folders[0]}"
+    )
 
 
 def fetch(
@@ -98,5 +114,6 @@ def fetch(
     """
     entry = card(name, variant=variant)
     if root is None:
+        check_release(entry)
         unpack_archive(entry, progress=progress)
     return [place for _, place, _ in obtain(entry, root, progress=progress)]

@@ -83,7 +83,8 @@ def verify(
     """
     entry = card(name, variant=variant)
     results = []
-    for file, place in zip(entry.files, locate(entry, root), strict=True):
+    for place in dict.fromkeys(locate(entry, root)):
+        file = entry.file(place.file)
         if place.path is None:
             results.append((file.path, False, f"missing; fetch it, or place it as {entry.folders[0]}/{file.path}"))
             continue

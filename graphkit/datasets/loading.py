@@ -10,6 +10,7 @@ from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
 from graphkit.datasets.heart_cache import cached_heart_negatives
+from graphkit.datasets.ogb_tasks import ogb_link_task, ogb_node_task
 from graphkit.datasets.own_graph import own_graph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
 from graphkit.datasets.readers import read
@@ -19,7 +20,7 @@ from graphkit.errors import UserError, nearest
 __all__ = ["load", "task_kind"]
 
 _OPTIONS = (
-    "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges", "valid_triples", "variant",
+    "metrics", "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges", "valid_triples", "variant",
 )  # fmt: skip
 _TASKS_OF = {"graph": ("link",)}  # data that serve tasks of several kinds; others are of their one kind
 
@@ -36,6 +37,7 @@ def load(
     split_seed: int | Literal["seed"] | None = None,
     num_negatives: int | None = None,
     use_valedges: bool | None = None,
+    metrics: list[str] | None = None,
     valid_triples: int | None = None,
     progress: bool = False,
     **options: Any,
@@ -63,7 +65,10 @@ def load(
         split_seed: for ``"link"``, seed of the split and of the negatives of valid and test; None: 0. In an experiment
             file, ``seed`` draws a split for each seed of the run.
         num_negatives: for ``"link"``, negatives an edge of valid and test; None: 1, for the protocol ``"heart"`` 500.
-        use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored; None: no.
+        use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored; None: no. Of OGB's
+            data sets its rules allow it for ogbl-collab alone.
+        metrics: for ``"link"``, what is measured, such as ``["hits@50", "auc"]``; the first one selects the epoch. None: the
+            metrics of the protocol.
         valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation
             split; None: all of it. The test split stays whole.
         progress: whether to show a bar while fetching.
@@ -80,7 +85,7 @@ def load(
     if name is None or file is not None:
         foreign = {
             "name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed, "protocol": protocol,
-            "num_negatives": num_negatives, "use_valedges": use_valedges,
+            "num_negatives": num_negatives, "use_valedges": use_valedges, "metrics": metrics,
         }  # fmt: skip
         for option, value in foreign.items():
             if value is not None:
@@ -98,11 +103,12 @@ def load(
         )
     given: dict[str, Any] = {
         "protocol": protocol, "split": split, "split_seed": split_seed, "num_negatives": num_negatives,
-        "use_valedges": use_valedges,
+        "use_valedges": use_valedges, "metrics": metrics,
     }  # fmt: skip
     given = {option: value for option, value in given.items() if value is not None}
-    if kind != "link" and given:
-        raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(given)}")
+    free = ("use_valedges", "metrics") if entry.reader == "ogb_links" else tuple(given) if kind == "link" else ()
+    if unfit := [option for option in given if option not in free]:
+        raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(unfit)}")
     if valid_triples is not None and kind != "ogb_knowledge_graph":
         raise UserError(f"{entry.name} is validated on all of its validation split; leave out valid_triples")
     chosen = {"variant": variant, "valid_triples": valid_triples, **given}
@@ -122,6 +128,11 @@ def load(
             for file, place, digest in found
         },
     }
+    if entry.reader == "ogb_links":
+        provenance = {**provenance, "task": kind}
+        return ogb_link_task(entry, paths, provenance=provenance, **given)
+    if entry.reader == "ogb_nodes":
+        return ogb_node_task(entry, paths, provenance={**provenance, "task": kind})
     if kind == "link":
         graph: StoredGraph = read(entry, paths)
         return LinkTask.from_edges(

@@ -13,7 +13,7 @@ from graphkit.datasets.card import Card, CardFile
 from graphkit.datasets.catalogue import card
 from graphkit.errors import UserError
 
-__all__ = ["Place", "cache_folder", "download_folder", "expected_path", "locate", "where"]
+__all__ = ["Place", "cache_folder", "download_folder", "expected_path", "locate", "possible_folders", "where"]
 
 
 class Place(NamedTuple):
@@ -50,7 +50,8 @@ def expected_path(entry: Card, file: CardFile, root: str | os.PathLike[str]) -> 
 
 
 def locate(entry: Card, root: str | os.PathLike[str] | None = None) -> list[Place]:
-    """The place of each file of a card, without opening a connection or looking inside.
+    """The place of each file of a card, without opening a connection or looking inside; ``file`` is what was found, which
+    may be a file that stands in the place of another.
 
     An explicit root is the only place looked at; it may be the folder that holds the families' folders, or any folder
     further down to the one that holds the files. Without one: ``GRAPHKIT_DATA``, then an installed distribution that
@@ -61,7 +62,10 @@ def locate(entry: Card, root: str | os.PathLike[str] | None = None) -> list[Plac
     """
     if root is None:
         return [_search(entry, file) for file in entry.files]
-    places = [Place(file.path, _below(entry, file, root, deep=True), "root") for file in entry.files]
+    places = []
+    for file in entry.files:
+        name, path = _below(entry, file, root, deep=True) or (file.path, None)
+        places.append(Place(name, path, "root"))
     missing = [file for file, place in zip(entry.files, places, strict=True) if place.path is None]
     if missing:
         expected = ", ".join(str(expected_path(entry, file, root)) for file in missing)
@@ -71,21 +75,31 @@ def locate(entry: Card, root: str | os.PathLike[str] | None = None) -> list[Plac
 
 def _search(entry: Card, file: CardFile) -> Place:
     data = os.environ.get("GRAPHKIT_DATA")
-    if data and (path := _below(entry, file, data)):
-        return Place(file.path, path, "GRAPHKIT_DATA")
+    if data and (found := _below(entry, file, data)):
+        return Place(found[0], found[1], "GRAPHKIT_DATA")
     if file.wheel and (held := _in_distribution(**file.wheel)):
         return Place(file.path, *held)
-    path = download_folder(entry) / file.path
-    return Place(file.path, path, "cache") if path.is_file() else Place(file.path, None, "missing")
+    for name in (file.path, *file.instead):
+        if (path := download_folder(entry) / name).is_file():
+            return Place(name, path, "cache")
+    return Place(file.path, None, "missing")
 
 
-def _below(entry: Card, file: CardFile, root: str | os.PathLike[str], *, deep: bool = False) -> Path | None:
+def possible_folders(entry: Card, root: str | os.PathLike[str], *, deep: bool = False) -> list[Path]:
+    """Where the folder of a data set may be below a root; ``deep``: the root may lie anywhere on the way to it."""
+    found = []
     for folder in entry.folders:
         parts = Path(folder).parts
-        for skipped in range(len(parts) + 1 if deep else 1):
-            path = Path(root).joinpath(*parts[skipped:], file.path)
-            if path.is_file():
-                return path
+        found += [Path(root).joinpath(*parts[skipped:]) for skipped in range(len(parts) + 1 if deep else 1)]
+    return found
+
+
+def _below(entry: Card, file: CardFile, root: str | os.PathLike[str], *, deep: bool = False) -> tuple[str, Path] | None:
+    """(name, path) of a file, or of one that stands in its place."""
+    for name in (file.path, *file.instead):
+        for folder in possible_folders(entry, root, deep=deep):
+            if (folder / name).is_file():
+                return name, folder / name
     return None
 
 

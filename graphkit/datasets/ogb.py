@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +12,7 @@ import torch
 from torch import Tensor
 
 from graphkit.data import OGBKnowledgeGraphTask
+from graphkit.datasets.ogb_names import read_mapping, read_rows
 from graphkit.datasets.torch_files import read_torch_file
 from graphkit.errors import UserError, nearest
 
@@ -64,7 +62,7 @@ def read_ogb_knowledge_graph(name: str, paths: Mapping[str, Path]) -> OGBKnowled
         raise UserError(f"the files of {name!r} lack {', '.join(missing)}; unpack OGB's archive as a whole")
     sizes = _sizes(files)
     entities = _entity_names(files, sizes)
-    relations = _mapping(next(files[known] for known in _RELATIONS if known in files))
+    relations = read_mapping(next(files[known] for known in _RELATIONS if known in files))
     ids = _Ids(sizes, len(relations))
     triples, negatives = {}, {}
     for split in _SPLITS:
@@ -82,7 +80,7 @@ def read_ogb_knowledge_graph(name: str, paths: Mapping[str, Path]) -> OGBKnowled
 def _sizes(files: Mapping[str, Path]) -> dict[str, int]:
     """Number of entities of each type, in the order of their names."""
     path = files[_TYPED if _TYPED in files else _UNTYPED]
-    rows = _rows(path)
+    rows = read_rows(path)
     names = rows[0] if path.name == _TYPED else [_ONE_TYPE]
     counts = rows[-1]
     if (
@@ -100,7 +98,7 @@ def _entity_names(files: Mapping[str, Path], sizes: Mapping[str, int]) -> list[s
         file = "nodeidx2entityid.csv.gz" if kind == _ONE_TYPE else f"{kind}_entidx2name.csv.gz"
         if file not in files:
             raise UserError(f"there is no mapping/{file} for the entities of type {kind!r}")
-        names = _mapping(files[file])
+        names = read_mapping(files[file])
         if len(names) != size:
             raise UserError(f"{files[file]} names {len(names)} entities, expected {size}")
         result += names if kind == _ONE_TYPE else [f"{kind}:{one}" for one in names]
@@ -175,33 +173,6 @@ def _whole(content: Mapping[str, Any], key: str, path: Path, dimensions: int) ->
         found = f"{values.dtype} {list(values.shape)}" if isinstance(values, np.ndarray) else type(values).__name__
         raise UserError(f"{path}: {key!r} is {found}, expected an array of whole numbers {shape}")
     return values.astype(np.int64)
-
-
-def _mapping(path: Path) -> list[str]:
-    """Names in the order of their numbers."""
-    rows = _rows(path)[1:]
-    names: list[str | None] = [None] * len(rows)
-    for line, row in enumerate(rows, start=2):
-        number = int(row[0]) if len(row) == 2 and row[0].isdecimal() else -1
-        if not 0 <= number < len(names) or names[number] is not None:
-            raise UserError(
-                f"{path}, line {line}: found {','.join(row)!r}, expected a number below {len(rows)}, each once, and a name"
-            )
-        names[number] = row[1]
-    return [str(name) for name in names]
-
-
-def _rows(path: Path) -> list[list[str]]:
-    try:
-        with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except FileNotFoundError:
-        raise UserError(f"{path} does not exist; unpack OGB's archive as a whole") from None
-    except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}); unpack OGB's archive anew") from None
-    if not rows:
-        raise UserError(f"{path} is empty; unpack OGB's archive anew")
-    return rows
 
 
 def _told_apart(names: list[str]) -> list[str]:

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, read_triples
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, NodeTask, read_triples
 from graphkit.datasets.card import Card
+from graphkit.datasets.matlab_networks import read_matlab_network
 from graphkit.datasets.ogb import read_ogb_knowledge_graph
+from graphkit.datasets.ogb_tasks import ogb_link_task, ogb_node_task
 from graphkit.datasets.planetoid import read_planetoid
 from graphkit.datasets.stored_graph import StoredGraph
 from graphkit.errors import UserError, nearest
@@ -28,6 +30,13 @@ def _triples(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:
 def _planetoid(entry: Card, paths: dict[str, Path]) -> StoredGraph:
     """``ind.NAME.allx`` and its siblings."""
     return read_planetoid(paths)
+
+
+def _matlab_network(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """One MATLAB file with an adjacency matrix and perhaps labels."""
+    if len(paths) != 1:
+        raise UserError(f"the card of {entry.name!r} names {len(paths)} files; its reader {entry.reader!r} reads one")
+    return read_matlab_network(next(iter(paths.values())), **entry.options)
 
 
 _INDUCTIVE = ("train", "valid", "test_facts", "test")
@@ -55,9 +64,22 @@ def _ogb_knowledge_graph(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphT
     return read_ogb_knowledge_graph(entry.name, paths)
 
 
+def _ogb_links(entry: Card, paths: dict[str, Path]) -> LinkTask:
+    """OGB's split of a graph's edges, with the negatives of its evaluation."""
+    return ogb_link_task(entry, paths)
+
+
+def _ogb_nodes(entry: Card, paths: dict[str, Path]) -> NodeTask:
+    """OGB's graph with labels of its nodes and their split."""
+    return ogb_node_task(entry, paths)
+
+
 READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "inductive_triples": _inductive_triples,
+    "matlab_network": _matlab_network,
     "ogb_knowledge_graph": _ogb_knowledge_graph,
+    "ogb_links": _ogb_links,
+    "ogb_nodes": _ogb_nodes,
     "planetoid": _planetoid,
     "triples": _triples,
 }

@@ -28,7 +28,7 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-def read_torch_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read_torch_file(path: str | os.PathLike[str], *, nested: bool = False) -> dict[Any, Any]:
     """The mapping in a file of ``torch.save``: NumPy arrays, numbers, text, and lists of numbers or text.
 
     Both containers are read, torch's zip files and the older sequence of pickles. The pickle inside is followed by an
@@ -37,6 +37,7 @@ def read_torch_file(path: str | os.PathLike[str]) -> dict[str, Any]:
 
     Args:
         path: the file.
+        nested: whether a value may be None or a mapping of its own, and a name in such a mapping a tuple of texts.
 
     Returns:
         name -> value; arrays of any byte order, in the order of the file. An array of objects that holds only text is
@@ -59,7 +60,7 @@ def read_torch_file(path: str | os.PathLike[str]) -> dict[str, Any]:
             content = _content(file, path)
         if not isinstance(content, dict):
             raise UserError(f"{path} holds a {type(content).__name__}, expected a mapping of names to arrays")
-        return {_name(key, path): _finished(value, key, path) for key, value in content.items()}
+        return {_name(key, path): _finished(value, key, path, nested) for key, value in content.items()}
     except UserError:
         raise
     except FileNotFoundError:
@@ -222,15 +223,20 @@ def _array(shape: Any, dtype: Any, fortran: bool, raw: Any) -> np.ndarray | list
     return np.frombuffer(raw, kind).reshape(shape, order="F" if fortran else "C")
 
 
-def _name(key: Any, path: Path) -> str:
-    if not isinstance(key, str):
+def _name(key: Any, path: Path, tuples: bool = False) -> Any:
+    parts = key if tuples and isinstance(key, tuple) else (key,)
+    if set(map(type, parts)) - {str}:
         raise UserError(f"{path} names a value {key!r}, expected text")
     return key
 
 
-def _finished(value: Any, key: str, path: Path) -> Any:
+def _finished(value: Any, key: Any, path: Path, nested: bool) -> Any:
     if isinstance(value, _Array):
         return value.value
+    if nested and value is None:
+        return None
+    if nested and isinstance(value, dict):
+        return {_name(inner, path, True): _finished(one, inner, path, nested) for inner, one in value.items()}
     plain = type(value) in _PLAIN or (isinstance(value, (list, tuple)) and not set(map(type, value)) - _PLAIN)
     if not plain:
         raise UserError(f"{path}: {key!r} is neither an array, a number, text nor a list of them")

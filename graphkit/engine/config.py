@@ -51,6 +51,8 @@ class Config:
         train: options of ``graphkit.fit``.
         seeds: one training each.
         budget: how long it takes and where, in words.
+        submission: what a leaderboard asks for and a run cannot know: ``method``, ``code``, ``paper``, ``contact``,
+            ``external_data`` and ``official``.
     """
 
     name: str
@@ -62,9 +64,11 @@ class Config:
     train: dict[str, Any]
     seeds: list[int]
     budget: str | None = None
+    submission: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        return values if self.submission else {key: values[key] for key in values if key != "submission"}
 
     @property
     def split_per_seed(self) -> bool:
@@ -217,6 +221,18 @@ def _protocol(*, select: str | None = None, ties: Literal["pessimistic", "optimi
     """Schema of the section ``protocol``."""
 
 
+def _submission(
+    *,
+    method: str | None = None,
+    code: str | None = None,
+    paper: str | None = None,
+    contact: str | None = None,
+    external_data: bool | str | None = None,
+    official: bool | None = None,
+) -> None:
+    """Schema of the section ``submission``."""
+
+
 def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
     def where(key: str) -> str:
         return f"--{key}" if key in changed else f"{path}: {key}"
@@ -227,7 +243,7 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
             below = next((one for one in changed if one.startswith(f"{key}.")), str(key))
             raise UserError(f"{where(below)}: {nearest(str(key), known, 'section')}")
     sections: dict[str, dict[str, Any]] = {}
-    for key in ("reference", "protocol", "data", "loader", "model", "train"):
+    for key in ("reference", "protocol", "data", "loader", "model", "train", "submission"):
         sections[key] = _section(values.get(key), where(key))
 
     def options(key: str, schema: Callable[..., Any], without: Iterable[str] = ()) -> dict[str, Any]:
@@ -249,6 +265,7 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
     except UserError as error:
         raise UserError(f"{where('seeds')}: {error}") from error
     reference, train = options("reference", _reference), options("train", fit, _RUN_OWNS)
+    submission = options("submission", _submission)
     check_ranges(train, lambda name: where(f"train.{name}"))
     return Config(
         name=given_name,
@@ -261,6 +278,7 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
         train=train,
         seeds=seeds,
         budget=budget,
+        submission={key: submission[key] for key in submission if submission[key] is not None},
     )
 
 

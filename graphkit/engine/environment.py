@@ -33,6 +33,7 @@ def environment(task: Any = None, deterministic: bool = False) -> dict[str, Any]
         "os": platform.platform(),
         "cpu": {"model": cpu_model(), "cores": available_cores(), "threads": torch.get_num_threads()},
         "gpus": gpus,
+        "memory": {"ram": _ram(), "gpus": [_gpu_memory(index) for index in range(len(gpus))]},
         "cuda": torch.version.cuda,
         "commit": git_commit(),
         "data": None if task is None else _plain(getattr(task, "provenance", None)),
@@ -94,6 +95,18 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu ({cpu_model()})" if device.type == "cpu" else device.type
+
+
+def _ram() -> int | None:
+    """Bytes of main memory; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _gpu_memory(index: int) -> int:
+    return int(torch.cuda.get_device_properties(index).total_memory)
 
 
 def _cpuinfo(key: str) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from graphkit.engine.ogb_submission import submission_forms
 from graphkit.engine.report_blocks import Drawing, Headline, Section, markdown_page
 from graphkit.engine.report_html import html_page
 from graphkit.engine.report_sections import headline, result_blocks, sections
@@ -61,8 +62,9 @@ def render(run_dirs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], 
 
     Args:
         run_dirs: run directories; where two bear the same name of an experiment, the folder is added to it.
-        format: ``"md"``, ``"html"`` (a page that stands alone), or ``"csv"`` and ``"json"`` (full precision,
-            all splits).
+        format: ``"md"``, ``"html"`` (a page that stands alone), ``"csv"`` and ``"json"`` (full precision,
+            all splits), or ``"ogb"`` (the form of OGB's leaderboards, see
+            :func:`graphkit.engine.ogb_submission.submission_forms`).
 
     Raises:
         UserError: for an unknown format, no run at all, a folder that is no run directory, or a damaged file.
@@ -76,11 +78,13 @@ def render(run_dirs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], 
         "csv": rows_csv,
         "json": rows_json,
     }
-    if format not in known:
-        raise UserError(nearest(format, known, "format"))
+    if format not in (*known, "ogb"):
+        raise UserError(nearest(format, (*known, "ogb"), "format"))
     folders = [run_dirs] if isinstance(run_dirs, (str, os.PathLike)) else list(run_dirs)
     if not folders:
         raise UserError("no run directory given; give at least one folder that `graphkit run` wrote")
+    if format == "ogb":
+        return submission_forms(folders)
     runs = _told_apart([read_run(folder) for folder in folders])
     if format == "html" and len(runs) == 1:
         return html_page(headline(runs[0]), sections(runs[0]))

@@ -44,6 +44,7 @@ def record_run(
             "seed": seed,
             "epoch": state.best["epoch"],
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            **_frozen(model),
             "seconds": round(state.seconds, 3),
             "steps": state.steps,
             "device": device_name(device),
@@ -64,6 +65,12 @@ def record_run(
             ]
         )
     return _fields(valid, test, state.best["epoch"], round(state.seconds, 3), state.steps)
+
+
+def _frozen(model: torch.nn.Module) -> dict[str, int]:
+    """Parameters that the training leaves as they are, where there are any."""
+    count = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+    return {"frozen_parameters": count} if count else {}
 
 
 def read_run(directory: RunDirectory, seed: int) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def run_experiment(
     runs = []
     for seed in config.seeds:
         if config.split_per_seed and seed != config.seeds[0]:
-            task = processes.in_turn(lambda data=config.data_for(seed): load(**data))
+            task = processes.in_turn(partial(load, **config.data_for(seed)))
         run = fit(
             _model(config, task, seed), task, seed=seed, out=directory.path, resume=resume, loader=config.loader,
             evaluation=_evaluation(config, task), select=config.protocol["select"], labels=_labels(config, task),
@@ -113,7 +114,7 @@ def evaluate_run(
     recorded = {(line["seed"], line["split"]): line["metrics"] for line in read_lines(directory.results)}
     for one in seeds:
         if config.split_per_seed and one != seeds[0]:
-            config, task = processes.in_turn(lambda one=one: recorded_task(directory, one))
+            config, task = processes.in_turn(partial(recorded_task, directory, one))
         model = load_model(directory.path, one).to(place)
         sharing = evaluation_options(task, processes=processes)
         metrics = processes.tell(evaluate(model, task, split, **_evaluation(config, task), **sharing))
@@ -161,6 +162,8 @@ def _is_unwritten(directory: RunDirectory, config: Config, resume: bool) -> bool
             f"{directory.path} has content but no config.yaml, so it is no run to resume; choose another --out"
         )
     old, wanted = read_yaml(directory.config), config.to_dict()
+    # what a leaderboard wants to know changes no result
+    restated = old.pop("submission", None) != wanted.pop("submission", None)
     longer = set(old.get("seeds") or ()) < set(config.seeds)
     changed = differences({**old, "seeds": None}, {**wanted, "seeds": None}) if longer else differences(old, wanted)
     if changed:
@@ -168,7 +171,7 @@ def _is_unwritten(directory: RunDirectory, config: Config, resume: bool) -> bool
             f"{directory.path} was run with another configuration; undo the changes or choose another --out "
             "(old -> new):\n  " + "\n  ".join(changed)
         )
-    return longer  # more seeds of the same experiment: its configuration is written anew
+    return longer or restated  # of the same experiment: its configuration is written anew
 
 
 def _evaluation(config: Config, task: Any) -> dict[str, Any]:

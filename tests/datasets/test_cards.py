@@ -17,6 +17,8 @@ NAMES = [card.name for card in CARDS]
 def test_the_expected_data_sets_are_there():
     expected = {"umls", "kinship", "nations", "countries/s1", "countries/s2", "countries/s3", "codex-s", "codex-m"}
     expected |= {"wn18", "wn18rr", "fb15k-237", "ogbl-biokg", "ogbl-wikikg2"}
+    expected |= {f"ogbl-{name}" for name in ("ddi", "collab", "ppa", "citation2")}
+    expected |= {f"ogbn-{name}" for name in ("arxiv", "products", "proteins", "mag")}
     expected |= {f"{family}/v{k}" for family in ("fb15k-237", "wn18rr", "nell-995") for k in (1, 2, 3, 4)}
     assert expected <= set(NAMES)
 
@@ -24,7 +26,8 @@ def test_the_expected_data_sets_are_there():
 @pytest.mark.parametrize("card", CARDS, ids=NAMES)
 def test_a_card_is_complete(card):
     assert card.reader in READERS
-    assert card.task in ("graph", "knowledge_graph", "inductive_knowledge_graph", "ogb_knowledge_graph")
+    tasks = ("graph", "inductive_knowledge_graph", "knowledge_graph", "link", "node", "ogb_knowledge_graph")
+    assert card.task in tasks
     sizes = {"entities", "relations", "train", "valid", "test"}
     paths = ["train.txt", "valid.txt", "test.txt"]
     if card.task == "inductive_knowledge_graph":
@@ -34,12 +37,22 @@ def test_a_card_is_complete(card):
     if card.task == "graph":
         sizes = {"nodes", "edges", "features", "classes"}
         paths = [file.path for file in card.files]  # what they are called is the reader's affair
+    if card.reader in ("ogb_links", "ogb_nodes"):
+        sizes = {"nodes", "edges", "features", "train", "valid", "test"}
+        sizes |= {"classes"} if card.task == "node" else set()
     assert set(card.statistics) == sizes
     assert card.folders and card.licence and card.citation and card.source and card.title and card.defects
     assert not any(folder.startswith("/") or ".." in folder for folder in card.folders)
-    if card.task == "ogb_knowledge_graph":  # one archive holds all files
+    if card.reader.startswith("ogb_"):  # one archive holds all files
         paths = [file.path for file in card.files]
-        assert {path.split("/")[0] for path in paths} == {"split", "raw", "mapping"}
+        release, *folders = (path.split("/")[0] for path in paths)
+        assert re.fullmatch(r"RELEASE_v[12]\.txt", release) and {"split", "raw"} <= set(folders) <= {
+            "split",
+            "raw",
+            "mapping",
+        }
+        assert card.options["metric"] in ("mrr", "hits@20", "hits@50", "hits@100", "accuracy", "roc_auc")
+        assert not any(".." in other for file in card.files for other in file.instead)
         assert card.archive["url"].startswith("https://") and not any(".." in path for path in paths)
     assert [file.path for file in card.files] == paths
     for file in card.files:

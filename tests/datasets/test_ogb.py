@@ -212,7 +212,7 @@ def test_shipped_cards_pin_the_first_files(kind, tmp_path, cache):
             write_gzip(root / entry.folders[-1] / file.path, ["ent idx,ent name"])
     task = datasets.load(name, root=root)
     assert task.num_entities == NODES and all(record["pinned"] for record in task.provenance["files"].values())
-    path = root / entry.folders[-1] / entry.files[0].path
+    path = root / entry.folders[-1] / next(file.path for file in entry.files if file.path.endswith("train.pt"))
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(UserError, match=r"train\.pt .*at its first use"):
         datasets.load(name, root=root)
@@ -370,7 +370,8 @@ def published(tmp_path):
 def test_an_archive_is_fetched_on_request_only(published, cache, monkeypatch):
     card, archive = published
     with pytest.raises(
-        UserError, match=r"`graphkit data fetch sample` fetches and unpacks the archive http.*place it by"
+        UserError,
+        match=r"none of the 7 files .*`graphkit data fetch sample` fetches and unpacks the archive http.*place the",
     ):
         datasets.load(card)
     assert not (cache / "raw").exists()
@@ -379,7 +380,7 @@ def test_an_archive_is_fetched_on_request_only(published, cache, monkeypatch):
         datasets.fetch(card)
     monkeypatch.delenv("GRAPHKIT_OFFLINE")
     places = datasets.fetch(card)
-    assert {place.origin for place in places} == {"cache"} and len(places) == 6
+    assert {place.origin for place in places} == {"cache"} and len(places) == 7
     found = {str(path.relative_to(cache / "raw" / "sample")) for path in cache.rglob("*") if path.is_file()}
     assert found == {place.file for place in places}  # neither the archive nor other members
     assert not list(cache.parent.rglob("escape.txt"))
