@@ -32,6 +32,9 @@ class Heuristic(Model):
 
     trainable = False
 
+    def __init__(self) -> None:
+        super().__init__()
+
     def loss(self, batch: Any) -> Tensor:
         raise UserError(f"{type(self).__name__} has nothing to train; evaluate it, or set epochs to 0")
 

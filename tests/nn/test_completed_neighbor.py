@@ -199,7 +199,7 @@ def test_gradients_reach_states_and_a_learned_prior_but_no_inner_logit():
     assert all(bool((p.grad != 0).any()) for p in head.prior_mlp.parameters())
     fixed = head_of()
     graph = SimpleGraph(edges, num_nodes=N)
-    ptr, node, p = fixed.completion(x, fixed.pooled_states(x), graph, pairs, None)
+    ptr, _, p = fixed.completion(x, fixed.pooled_states(x), graph, pairs, None)
     assert not p.requires_grad
     _, _, learned = head.completion(x, head.pooled_states(x), graph, pairs, None)
     (grad,) = torch.autograd.grad(learned.sum(), head.prior_mlp[2].bias)
