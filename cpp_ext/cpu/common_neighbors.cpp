@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "intersections.h"
+#include "large_pages.h"
 #include "neighbor_pool.h"
 #include "pieces.h"
 #include "sampling.h"
@@ -42,9 +43,13 @@ Intersections describe(const NeighborGraph& g, const Tensor& pairs, int64_t stra
   STD_TORCH_CHECK(strategy >= kAuto && strategy <= kWords, "unknown strategy");
   const int64_t P = pairs.size(1);
   STD_TORCH_CHECK(P < int64_t(1) << 31, "more than 2^31 - 1 pairs");
-  const int64_t* node = data<int64_t>(pairs);
-  for (int64_t k = 0; k < 2 * P; ++k) STD_TORCH_CHECK(uint64_t(node[k]) < uint64_t(g.N), "pairs hold an id outside [0, num_nodes)");
-  return Intersections(g, P, node, int(strategy));
+  return Intersections(g, P, data<int64_t>(pairs), int(strategy));
+}
+
+Tensor large(const Tensor& like, int64_t size, ScalarType dtype) {
+  Tensor made = torch::stable::new_empty(like, {size}, dtype);
+  ask_for_large_pages(made.data_ptr(), size * 8);
+  return made;
 }
 
 template <class F> void each_block(int64_t count, const F& f) {
@@ -60,7 +65,7 @@ class Lists {
     std::vector<int64_t> offset;
     int64_t room = 0;
     for (int64_t begin = 0; begin < of.P;) {
-      const int64_t end = of.block_end(begin, kListsAtOnce);
+      const int64_t end = of.follow(begin, kListsAtOnce);
       offset.assign(end - begin + 1, 0);
       for (int64_t p = begin; p < end; ++p) offset[p - begin + 1] = offset[p - begin] + of.bound(p);
       if (offset.back() > room) buffer.reset(new int32_t[room = offset.back()]);
@@ -110,24 +115,52 @@ int64_t add_up(int64_t* ptr, int64_t rows) {
 enum Sets : int { kCommon = 1, kResidual = 2 };
 using Emitted = std::tuple<Tensor, Tensor, Tensor>;
 
-Emitted emit_common(const Tensor& like, Intersections& of) {
-  Tensor ptr = torch::stable::new_empty(like, {of.P + 1}, ScalarType::Long), none = torch::stable::new_empty(like, {0}, ScalarType::Float);
+// Pairs in their order: every block of pairs has its lists one after the other, and so has the result.
+Emitted emit_in_order(const Tensor& like, Intersections& of, Tensor& ptr) {
   int64_t* start = data<int64_t>(ptr);
-  if (of.has_matrix()) {
-    of.each_size_by_matrix([&](int64_t p, int64_t size) { start[p + 1] = size; });
-    Tensor node = torch::stable::new_empty(like, {add_up(start, of.P)}, ScalarType::Long);
-    int64_t* to = data<int64_t>(node);
+  const int64_t blocks = of.blocks();
+  const bool twice = of.total_bound() > kListsAtOnce;  // counted first, and intersected again
+  std::vector<int64_t> offset(blocks + 1), total(blocks + 1);
+  if (!twice)
+    for (int64_t k = 0; k < blocks; ++k) offset[k + 1] = offset[k] + of.block_bound(k) + kSpare;
+  std::unique_ptr<int32_t[]> lists(new int32_t[offset[blocks] + 1]);
+  of.each_block([&](int64_t k, int64_t begin, int64_t end, int64_t slot) {
+    int64_t found = 0;
+    for (int64_t p = begin; p < end; ++p)
+      found += start[p + 1] = twice ? of.size(p, end, slot) : of.list(p, end, slot, lists.get() + offset[k] + found);
+    total[k + 1] = found;
+  });
+  Tensor node = large(like, add_up(total.data(), blocks), ScalarType::Long);
+  int64_t* to = data<int64_t>(node);
+  start[0] = 0;
+  auto pointers = [&](int64_t k, int64_t begin, int64_t end) {
+    int64_t at = total[k];
+    for (int64_t p = begin; p < end; ++p) start[p + 1] = at += start[p + 1];
+  };
+  if (twice) {
+    of.each_block([&](int64_t k, int64_t begin, int64_t end, int64_t) { pointers(k, begin, end); });
     of.each(0, of.P, [&](int64_t p, const int32_t* list, int64_t size, int64_t) { widen(list, size, to + start[p]); });
-    return {ptr, node, none};
+  } else {
+    of.each_block([&](int64_t k, int64_t begin, int64_t end, int64_t) {
+      pointers(k, begin, end);
+      widen(lists.get() + offset[k], total[k + 1] - total[k], to + total[k]);
+    });
   }
+  return {ptr, node, torch::stable::new_empty(like, {0}, ScalarType::Float)};
+}
+
+Emitted emit_common(const Tensor& like, Intersections& of) {
+  Tensor ptr = torch::stable::new_empty(like, {of.P + 1}, ScalarType::Long);
+  if (of.in_order()) return emit_in_order(like, of, ptr);
+  int64_t* start = data<int64_t>(ptr);
   const Lists lists(of);
   for (int64_t p = 0; p < of.P; ++p) start[p + 1] = lists.size(p);
-  Tensor node = torch::stable::new_empty(like, {add_up(start, of.P)}, ScalarType::Long);
+  Tensor node = large(like, add_up(start, of.P), ScalarType::Long);
   int64_t* to = data<int64_t>(node);
   each_block(of.P, [&](int64_t begin, int64_t end, int64_t) {
     for (int64_t p = begin; p < end; ++p) widen(lists.at(p), lists.size(p), to + start[p]);
   });
-  return {ptr, node, none};
+  return {ptr, node, torch::stable::new_empty(like, {0}, ScalarType::Float)};
 }
 
 // Rows of nodes that can be made again and again: common neighbours of pair p, or residual ones of one of its nodes.
@@ -152,7 +185,7 @@ struct Rows {
     const int64_t p = pair(r);
     if (sets == kCommon) return lists.at(p);
     const Row row = of.g.row(own(r));
-    intersection_kernels().without(row.col, row.gone, row.size, lists.at(p), lists.size(p), int32_t(other(r)), room);
+    of.kernels.without(row.col, row.gone, row.size, lists.at(p), lists.size(p), int32_t(other(r)), room);
     return room;
   }
   DrawKey key(int64_t r) const { return {seed, uint32_t(own(r)) | (sets == kCommon ? 0u : 1u << 31), uint32_t(other(r)), counter}; }
@@ -176,7 +209,7 @@ Emitted emit_rows(const Tensor& like, const Rows& rows) {
     }
   });
   const int64_t total = add_up(start, count);
-  Tensor node = torch::stable::new_empty(like, {total}, ScalarType::Long), value = torch::stable::new_empty(like, {cap ? total : 0}, ScalarType::Float);
+  Tensor node = large(like, total, ScalarType::Long), value = torch::stable::new_empty(like, {cap ? total : 0}, ScalarType::Float);
   int64_t* to = data<int64_t>(node);
   float* values = data<float>(value);
   each_block(count, [&](int64_t begin, int64_t end, int64_t slot) {
@@ -219,8 +252,12 @@ Tensor count(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::optional<T
   Intersections of = describe(g, pairs, strategy);
   Tensor out = torch::stable::new_empty(pairs, {of.P}, ScalarType::Long);
   int64_t* to = data<int64_t>(out);
-  if (of.has_matrix()) of.each_size_by_matrix([&](int64_t p, int64_t size) { to[p] = size; });
-  else of.each(0, of.P, [&](int64_t p, const int32_t*, int64_t size, int64_t) { to[p] = size; });
+  if (of.in_order())
+    of.each_block([&](int64_t, int64_t begin, int64_t end, int64_t slot) {
+      for (int64_t p = begin; p < end; ++p) to[p] = of.size(p, end, slot);
+    });
+  else
+    of.each(0, of.P, [&](int64_t p, const int32_t*, int64_t size, int64_t) { to[p] = size; });
   return out;
 }
 
@@ -268,6 +305,7 @@ Tensor cn_pool(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::optional
   STD_TORCH_CHECK(x.size(0) == g.N, "features must have one row per node");
   const void* factor = optional_values(weight, g.N, f.dtype);
   Tensor out = torch::stable::new_empty(x, {of.P, f.F}, x.scalar_type());
+  ask_for_large_pages(out.data_ptr(), of.P * f.F * (f.dtype == Real::kBfloat16 ? 2 : bytes_of(f.dtype)));
   Sums sums(f, out);
   of.each(0, of.P, [&](int64_t p, const int32_t* list, int64_t size, int64_t slot) {
     void* sum = sums.begin(p, slot);
@@ -275,6 +313,14 @@ Tensor cn_pool(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::optional
     sums.end(p, slot);
   });
   return out;
+}
+
+Tensor zeros(const Tensor& like, int64_t rows, int64_t F, int64_t bytes) {
+  Tensor made = torch::stable::new_empty(like, {rows, F}, like.scalar_type());
+  ask_for_large_pages(made.data_ptr(), rows * F * bytes);
+  uint8_t* to = static_cast<uint8_t*>(made.data_ptr());
+  torch::stable::parallel_for(0, rows, 4096, [&](int64_t begin, int64_t end) { std::memset(to + begin * F * bytes, 0, (end - begin) * F * bytes); });
+  return made;
 }
 
 // How a table [N, F] is cut among threads that add to it: by channels, and where these are too few by nodes. Each value has
@@ -300,15 +346,15 @@ Tensor cn_spread(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::option
   Intersections of = describe(g, pairs, strategy);
   const Features f = features(grad);
   STD_TORCH_CHECK(grad.size(0) == of.P && f.dtype != Real::kBfloat16, "the gradient must be float32 or float64 with one row per pair");
-  Tensor out = torch::stable::new_zeros(grad, {g.N, f.F}, grad.scalar_type());
   const int64_t bytes = bytes_of(f.dtype), row_bytes = f.F * bytes;
+  Tensor out = zeros(grad, g.N, f.F, bytes);
   const Owners owners(f.F, bytes, of.slots(), g.N, g.ptr);
   const uint8_t* rows = static_cast<const uint8_t*>(f.x);
   std::unique_ptr<int32_t[]> buffer;
-  std::vector<int64_t> offset, sizes;
+  std::vector<int64_t> offset, sizes, some;  // some: pairs with common neighbours
   int64_t room = 0;
   for (int64_t begin = 0; begin < of.P;) {
-    const int64_t end = of.block_end(begin, kListsAtOnce);
+    const int64_t end = of.follow(begin, kListsAtOnce);
     offset.assign(end - begin + 1, 0), sizes.assign(end - begin, 0);
     for (int64_t p = begin; p < end; ++p) offset[p - begin + 1] = offset[p - begin] + of.bound(p);
     if (offset.back() > room) buffer.reset(new int32_t[room = offset.back()]);
@@ -317,10 +363,13 @@ Tensor cn_spread(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::option
       std::memcpy(lists + offset[p - begin], list, size * sizeof(int32_t));
       sizes[p - begin] = size;
     });
+    some.clear();
+    for (int64_t p = begin; p < end; ++p)
+      if (sizes[p - begin]) some.push_back(p);
     const int64_t tasks = owners.blocks * owners.ranges;
     run_tasks(tasks, task_slots(tasks), [&](int64_t task, int64_t) {
       const int64_t first = task % owners.blocks * owners.step, last = std::min(f.F, first + owners.step), range = task / owners.blocks;
-      for (int64_t p = begin; p < end; ++p) {
+      for (const int64_t p : some) {
         const int32_t *from = lists + offset[p - begin], *to = from + sizes[p - begin];
         if (owners.ranges > 1) {
           from = std::lower_bound(from, to, int32_t(owners.border[range]));
@@ -381,9 +430,7 @@ std::tuple<Tensor, Tensor> weighted_pool_backward(Tensor ptr, Tensor node, std::
       for (int64_t r = begin; r < end; ++r) pool_kernels().dots(f, lists.list(r, nullptr, bytes), rows + r % lists.rows * row_bytes, to + lists.ptr[r] * bytes);
     });
   }
-  std::vector<int64_t> shape{0};
-  if (need_x) shape = {N, f.F};
-  Tensor grad_x = torch::stable::new_zeros(grad, shape, grad.scalar_type());
+  Tensor grad_x = need_x ? zeros(grad, N, f.F, bytes) : torch::stable::new_empty(grad, {0}, grad.scalar_type());
   if (need_x) {
     const Owners owners(f.F, bytes, int64_t(torch::stable::get_num_threads()), N, nullptr);
     const int64_t tasks = owners.blocks * owners.ranges;

@@ -13,8 +13,6 @@
 
 namespace graphkit {
 
-inline const CommonNeighborKernels& intersection_kernels() { return GRAPHKIT_KERNELS(common_neighbor_kernels); }
-
 struct Row {
   const int32_t* col;
   const uint8_t* gone;  // null where every entry counts
@@ -28,9 +26,9 @@ struct NeighborGraph {
   const uint8_t* gone;    // [2M] or null
   const int64_t* degree;  // [N] entries that count; null with gone
 
-  int64_t size(int64_t u) const { return ptr[u + 1] - ptr[u]; }
-  int64_t left(int64_t u) const { return degree ? degree[u] : size(u); }
-  Row row(int64_t u) const {
+  [[gnu::always_inline]] int64_t size(int64_t u) const { return ptr[u + 1] - ptr[u]; }
+  [[gnu::always_inline]] int64_t left(int64_t u) const { return degree ? degree[u] : size(u); }
+  [[gnu::always_inline]] Row row(int64_t u) const {
     const int64_t all = size(u), some = left(u);
     return {col + ptr[u], some != all ? gone + ptr[u] : nullptr, all, some};
   }
@@ -42,39 +40,80 @@ struct NeighborGraph {
 
 class Intersections {
  public:
+  // Throws if a pair names a node that is not there.
   Intersections(const NeighborGraph& graph, int64_t pairs, const int64_t* nodes, int strategy)
-      : g(graph), P(pairs), one(nodes), two(nodes + pairs), strategy_(strategy), words_((graph.N + 63) / 64) {
-    int64_t shorter = 0;
-    for (int64_t p = 0; p < P; ++p) {
-      const int64_t a = g.size(one[p]), b = g.size(two[p]);
-      shorter += std::min(a, b), longest_ = std::max(longest_, std::max(a, b));
+      : g(graph), P(pairs), one(nodes), two(nodes + pairs), kernels(GRAPHKIT_KERNELS(common_neighbor_kernels)), strategy_(strategy), words_((graph.N + 63) / 64) {
+    struct Block { int64_t shorter, longest, sharing; bool wrong; };
+    std::vector<Block> found(blocks());
+    torch::stable::parallel_for(0, blocks(), 8, [&](int64_t from, int64_t to) {
+      for (int64_t k = from; k < to; ++k) found[k].wrong = has_wrong(k * kBlock, block_end(k));
+    });
+    for (const Block& block : found) STD_TORCH_CHECK(!block.wrong, "pairs hold an id outside [0, num_nodes)");
+    torch::stable::parallel_for(0, blocks(), 8, [&](int64_t from, int64_t to) {
+      for (int64_t k = from; k < to; ++k) {
+        int64_t total = 0, most = 0, sharing = 0;
+        for (int64_t p = k * kBlock; p < block_end(k); ++p) {
+          const int64_t a = g.size(one[p]), b = g.size(two[p]), few = std::min(a, b), many = std::max(a, b);
+          total += few, most = std::max(most, many), sharing += may_share(few, many);
+        }
+        found[k] = {total, most, sharing, false};
+      }
+    });
+    int64_t shorter = 0, sharing = 0;
+    for (const Block& block : found) {
+      bounds_.push_back(block.shorter);
+      shorter += block.shorter, sharing += block.sharing, longest_ = std::max(longest_, block.longest);
     }
+    total_ = shorter;
     // bits of all rows pay where they stay in the caches and cost less to make than the work they save
-    const int64_t bytes = g.N * words_ * 8;
-    const bool pays = bytes <= kMostMatrixBytes && g.N * words_ / 4 + g.ptr[g.N] <= 2 * shorter + 8 * P;
+    const bool pays = g.N * words_ * 8 <= kMostMatrixBytes && shorter >= 16 * P && g.N * words_ / 4 + g.ptr[g.N] <= 2 * shorter;
     if (strategy_ == kProbe || strategy_ == kWords || (strategy_ == kAuto && pays)) make_matrix();
+    in_order_ = matrix_ || (strategy_ != kBitmap && sharing < P / 4);
+    make_room();
   }
 
   const NeighborGraph& g;
   const int64_t P;
   const int64_t *one, *two;
+  const CommonNeighborKernels& kernels;
 
   // At most so many common neighbours.
   int64_t bound(int64_t p) const { return std::min(g.left(one[p]), g.left(two[p])); }
+  int64_t total_bound() const { return total_; }
   int64_t longest() const { return longest_; }
   bool has_matrix() const { return matrix_ != nullptr; }
-  int64_t slots() const { return int64_t(torch::stable::get_num_threads()); }
+  int64_t slots() const { return int64_t(room_.size()); }
+
+  // Pairs are independent of each other and taken in their order; if not, `each` puts them into an order of its own.
+  bool in_order() const { return in_order_; }
+  int64_t blocks() const { return (P + kBlock - 1) / kBlock; }
+  int64_t block_end(int64_t k) const { return std::min(P, (k + 1) * kBlock); }
+  int64_t block_bound(int64_t k) const { return bounds_[k]; }
+
+  // f(block, begin, end, slot), for pairs that are taken in order.
+  template <class F> void each_block(const F& f) {
+    run_tasks(blocks(), slots(), [&](int64_t k, int64_t slot) { f(k, k * kBlock, block_end(k), slot); });
+  }
+  // The common neighbours of one pair, for pairs that are taken in order; `to` has room for kSpare more. Their number.
+  int64_t list(int64_t p, int64_t end, int64_t slot, int32_t* to) {
+    if (p + kAhead < end) prefetch(p + kAhead);
+    return matrix_ ? by_matrix(p, room_[slot], to) : by_rows(p, room_[slot], to);
+  }
+  int64_t size(int64_t p, int64_t end, int64_t slot) {
+    if (matrix_ && (strategy_ == kWords || (strategy_ != kProbe && bound(p) > words_ / 2))) return kernels.shared(bits(one[p]), bits(two[p]), words_);
+    return list(p, end, slot, room_[slot].list.get());
+  }
 
   // f(pair, list, size, slot) for pairs [begin, end); no two calls in one slot at a time. The list lasts for the call.
   template <class F> void each(int64_t begin, int64_t end, const F& f) {
-    make_room();
-    if (matrix_) {
-      const int64_t size = std::max<int64_t>(64, (end - begin + 255) / 256), count = (end - begin + size - 1) / size;
-      run_tasks(count, slots(), [&](int64_t task, int64_t slot) {
-        const int64_t from = begin + task * size, to = std::min(end, from + size);
-        for (int64_t p = from; p < to; ++p) {
-          if (p + kAhead < to) prefetch(p + kAhead);
-          f(p, room_[slot].list.get(), by_matrix(p, room_[slot]), slot);
+    if (in_order_) {
+      const int64_t first = begin / kBlock;
+      run_tasks((end + kBlock - 1) / kBlock - first, slots(), [&](int64_t k, int64_t slot) {
+        const int64_t to = std::min(end, block_end(first + k));
+        for (int64_t p = std::max(begin, (first + k) * kBlock); p < to; ++p) {
+          int32_t* room = room_[slot].list.get();
+          const int64_t size = list(p, to, slot, room);
+          f(p, room, size, slot);
         }
       });
       return;
@@ -82,50 +121,35 @@ class Intersections {
     const Order order = arrange(begin, end);
     run_tasks(int64_t(order.cut.size()) - 1, slots(), [&](int64_t task, int64_t slot) {
       Room& room = room_[slot];
+      int32_t* list = room.list.get();
       const int64_t to = order.cut[task + 1];
       for (int64_t k = order.cut[task]; k < to;) {
         const int64_t key = k < order.keyed ? longer(order.pair[k]) : -1;
         int64_t last = k + 1;
         while (key >= 0 && last < std::min(to, order.keyed) && longer(order.pair[last]) == key) ++last;
-        if (key >= 0 && shared_bitmap_pays(order, k, last, key)) {
-          set_bits(g.row(key), room.bits.get());
-          for (; k < last; ++k) {
-            const int64_t p = order.pair[k];
-            f(p, room.list.get(), by_bitmap(p, key, room), slot);
-          }
-          clear_bits(g.row(key), room.bits.get());
-        } else {
-          for (; k < last; ++k) {
-            if (k + kAhead < to) prefetch(order.pair[k + kAhead]);
-            const int64_t p = order.pair[k];
-            f(p, room.list.get(), by_rows(p, room), slot);
-          }
+        const bool as_bits = key >= 0 && shared_bitmap_pays(order, k, last, key);
+        if (as_bits) set_bits(g.row(key), room.bits.get());
+        for (; k < last; ++k) {
+          if (k + kAhead < to) prefetch(order.pair[k + kAhead]);
+          const int64_t p = order.pair[k];
+          const int64_t size = as_bits ? by_bitmap(p, key, room, list) : by_rows(p, room, list);
+          f(p, list, size, slot);
         }
-      }
-    });
-  }
-
-  // The numbers alone, for a matrix.
-  template <class F> void each_size_by_matrix(const F& f) {
-    make_room();
-    const int64_t size = std::max<int64_t>(64, (P + 255) / 256), count = (P + size - 1) / size;
-    run_tasks(count, slots(), [&](int64_t task, int64_t slot) {
-      for (int64_t p = task * size; p < std::min(P, (task + 1) * size); ++p) {
-        const bool combine = strategy_ == kWords || (strategy_ != kProbe && bound(p) > words_ / 2);
-        f(p, combine ? intersection_kernels().shared(bits(one[p]), bits(two[p]), words_) : by_matrix(p, room_[slot]));
+        if (as_bits) clear_bits(g.row(key), room.bits.get());
       }
     });
   }
 
   // Pairs [begin, end) that follow `begin`, as many as have at most `most` common neighbours together, at least one.
-  int64_t block_end(int64_t begin, int64_t most) const {
+  int64_t follow(int64_t begin, int64_t most) const {
+    if (begin == 0 && total_ <= most) return P;
     int64_t end = begin, total = 0;
     while (end < P && (end == begin || total + bound(end) <= most)) total += bound(end++);
     return end;
   }
 
  private:
-  static constexpr int64_t kMostMatrixBytes = int64_t(32) << 20, kAhead = 6;
+  static constexpr int64_t kMostMatrixBytes = int64_t(32) << 20, kAhead = 6, kBlock = 512;
 
   struct Room {
     std::unique_ptr<int32_t[]> list, kept[2];
@@ -137,17 +161,21 @@ class Intersections {
     std::vector<int64_t> cut;   // borders of the tasks
   };
 
-  int64_t longer(int64_t p) const { return g.size(one[p]) > g.size(two[p]) ? one[p] : two[p]; }
-  int64_t shorter(int64_t p) const { return g.size(one[p]) > g.size(two[p]) ? two[p] : one[p]; }
+  bool has_wrong(int64_t begin, int64_t end) const {
+    uint64_t wrong = 0;
+    for (int64_t p = begin; p < end; ++p) wrong |= uint64_t(uint64_t(one[p]) >= uint64_t(g.N)) | uint64_t(uint64_t(two[p]) >= uint64_t(g.N));
+    return wrong != 0;
+  }
+  [[gnu::always_inline]] int64_t longer(int64_t p) const { return g.size(one[p]) > g.size(two[p]) ? one[p] : two[p]; }
+  [[gnu::always_inline]] int64_t shorter(int64_t p) const { return g.size(one[p]) > g.size(two[p]) ? two[p] : one[p]; }
   const uint64_t* bits(int64_t u) const { return matrix_.get() + u * words_; }
 
   void make_room() {
-    if (!room_.empty()) return;
-    room_.resize(slots());
+    room_.resize(int64_t(torch::stable::get_num_threads()));
     for (Room& room : room_) {
       room.list.reset(new int32_t[longest_ + kSpare]);
       if (g.gone) room.kept[0].reset(new int32_t[longest_ + kSpare]), room.kept[1].reset(new int32_t[longest_ + kSpare]);
-      if (!matrix_) room.bits.reset(new uint64_t[words_ + 1]()); 
+      if (!in_order_) room.bits.reset(new uint64_t[words_ + 1]());
     }
   }
 
@@ -168,32 +196,32 @@ class Intersections {
   }
 
   // The entries that count, in memory of the slot where some do not.
-  static const int32_t* kept(const Row& row, const std::unique_ptr<int32_t[]>& to) {
+  const int32_t* kept(const Row& row, const std::unique_ptr<int32_t[]>& to) const {
     if (!row.gone) return row.col;
-    intersection_kernels().keep(row.col, row.gone, row.size, to.get());
+    kernels.keep(row.col, row.gone, row.size, to.get());
     return to.get();
   }
 
-  int64_t by_matrix(int64_t p, Room& room) const {
+  int64_t by_matrix(int64_t p, Room& room, int32_t* to) const {
     const int64_t few = shorter(p), many = longer(p);
     const Row row = g.row(few);
     if (strategy_ == kWords || (strategy_ != kProbe && row.left > kWordsPerNode * words_))
-      return intersection_kernels().words(bits(few), bits(many), words_, room.list.get());
-    return intersection_kernels().probe(kept(row, room.kept[0]), row.left, bits(many), room.list.get());
+      return kernels.words(bits(few), bits(many), words_, to);
+    return kernels.probe(kept(row, room.kept[0]), row.left, bits(many), to);
   }
 
-  int64_t by_bitmap(int64_t p, int64_t key, Room& room) const {
+  int64_t by_bitmap(int64_t p, int64_t key, Room& room, int32_t* to) const {
     const Row row = g.row(one[p] == key ? two[p] : one[p]);
-    return intersection_kernels().probe(kept(row, room.kept[0]), row.left, room.bits.get(), room.list.get());
+    return kernels.probe(kept(row, room.kept[0]), row.left, room.bits.get(), to);
   }
 
-  int64_t by_rows(int64_t p, Room& room) const {
+  int64_t by_rows(int64_t p, Room& room, int32_t* to) const {
     const Row few = g.row(shorter(p)), many = g.row(longer(p));
     if (!few.left || !many.left) return 0;
     const int32_t* short_row = kept(few, room.kept[0]);
     if (strategy_ == kGallop || (strategy_ != kMerge && gallop_cost(few.size, many.size) < merge_cost(few.size, many.size)))
-      return intersection_kernels().gallop(short_row, few.left, many.col, many.gone, many.size, room.list.get());
-    return intersection_kernels().merge(short_row, few.left, kept(many, room.kept[1]), many.left, room.list.get());
+      return kernels.gallop(short_row, few.left, many.col, many.gone, many.size, to);
+    return kernels.merge(short_row, few.left, kept(many, room.kept[1]), many.left, to);
   }
 
   // Cycles, roughly.
@@ -203,7 +231,7 @@ class Intersections {
     return k;
   }
   static int64_t gallop_cost(int64_t few, int64_t many) { return few * (4 + 3 * log2_of(many)); }
-  static int64_t merge_cost(int64_t few, int64_t many) { return isa() == Isa::kAvx512 ? 4 * few + many : 6 * (few + many); }
+  int64_t merge_cost(int64_t few, int64_t many) const { return wide_ ? 6 * few + many / 2 : 6 * (few + many); }
   static int64_t bitmap_cost(int64_t few) { return 4 * few; }
 
   bool may_share(int64_t few, int64_t many) const { return strategy_ == kBitmap || (strategy_ == kAuto && few >= 4 && many >= 32); }
@@ -272,7 +300,10 @@ class Intersections {
   static constexpr int64_t kWordsPerNode = 4;
   const int strategy_;
   const int64_t words_;
-  int64_t longest_ = 0;
+  int64_t longest_ = 0, total_ = 0;
+  std::vector<int64_t> bounds_;  // of the blocks
+  bool in_order_ = false;
+  const bool wide_ = isa() == Isa::kAvx512;
   std::unique_ptr<uint64_t[]> matrix_;
   std::vector<Room> room_;
 };
