@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -274,7 +274,8 @@ def approximate_concentration(
             total += edge_dot_mean(around, z if scale is None else z * scale, num_nodes=num_nodes).double()
         found.append(total if similarity == "cosine" else total / dimensions)
     values = torch.stack(found)
-    return Estimate(values.mean(0), values.std(0) / draws**0.5)
+    mean = values.mean(0)
+    return Estimate(mean, ((values - mean).square().sum(0) / (draws - 1) / draws).sqrt())
 
 
 def _propagated(graph: SimpleGraph, hops: int, beta: float, seed: int, draw: int, first: int, columns: int) -> Tensor:
@@ -346,7 +347,7 @@ class WeightedConcentration:
         return torch.where(total != 0, shared / torch.where(total != 0, total, 1.0), 0.0)
 
 
-def split_concentration(task: LinkTask, **options: object) -> dict[str, Tensor]:
+def split_concentration(task: LinkTask, **options: Any) -> dict[str, Tensor]:
     """The concentration of every node with regard to its neighbours of each split; walks are in the train edges throughout.
 
     Args:
@@ -366,13 +367,13 @@ def split_concentration(task: LinkTask, **options: object) -> dict[str, Tensor]:
     """
     if "neighbors" in options:
         raise UserError("neighbors is what split_concentration chooses; call topological_concentration for others")
-    graph = SimpleGraph(task.train, num_nodes=task.num_nodes)
-    return {
-        split: topological_concentration(
-            graph,
-            num_nodes=task.num_nodes,
-            neighbors=None if split == "train" else SimpleGraph(task.edges(split), num_nodes=task.num_nodes),
-            **options,  # type: ignore[arg-type]
-        )
-        for split in ("train", "valid", "test")
-    }
+    return concentration_of_parts(task.train, {"valid": task.valid, "test": task.test}, task.num_nodes, **options)
+
+
+def concentration_of_parts(train: Tensor, others: dict[str, Tensor], num_nodes: int, **options: Any) -> dict[str, Tensor]:
+    """:func:`split_concentration` of edges that are no task: ``"train"`` and, by name, the others."""
+    graph = SimpleGraph(train, num_nodes=num_nodes)
+    found = {"train": topological_concentration(graph, num_nodes=num_nodes, **options)}
+    for name, edges in others.items():
+        found[name] = topological_concentration(graph, num_nodes=num_nodes, neighbors=edges, **options)
+    return found
