@@ -72,7 +72,7 @@ class LowPerformers(NamedTuple):
 
 
 class Shift(NamedTuple):
-    """Concentration with regard to one split less that with regard to another, at the nodes with neighbours in both.
+    """Concentration with regard to one split less that with regard to another, at the nodes where both are defined.
 
     Attributes:
         earlier, later: the two splits.
@@ -105,9 +105,11 @@ class ConcentrationReport:
         hops, beta, norm: of the concentration.
         concentration: float64 ``[N]`` by split.
         estimate: float64 ``[N]``, the same for train from random features (ATC), or None.
+        defined: bool ``[N]`` by split, where it is more than a convention: at nodes with a neighbour in the split and one in
+            train; for train with the norm ``"source"`` two, as a single one has nobody to share with. Elsewhere it is 0.
         degree: int64 ``[N]`` by split.
         clustering, density: float64 ``[N]``: local clustering, and density of a node's neighbourhood with the node in it.
-        without_neighbors: how many nodes have no neighbour in a split, by split; their concentration is 0 by definition.
+        without_neighbors: how many nodes have no neighbour in a split, by split.
         unreached: how many nodes have a neighbour in valid or test but none in train, by split: nothing can be said of them.
         shifts: :class:`Shift` by ``"train-valid"``, ``"train-test"``, ``"valid-test"``, where both splits have edges.
         quality: of the prediction, or None.
@@ -124,6 +126,7 @@ class ConcentrationReport:
     norm: str
     concentration: dict[str, Tensor]
     estimate: Tensor | None
+    defined: dict[str, Tensor]
     degree: dict[str, Tensor]
     clustering: Tensor
     density: Tensor
@@ -134,9 +137,8 @@ class ConcentrationReport:
     predictors: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def mean(self, split: str) -> float:
-        """Mean concentration over the nodes that have a neighbour in the split; 0 where there is none."""
-        kept = self.degree[split] > 0
-        return float(self.concentration[split][kept].mean()) if bool(kept.any()) else 0.0
+        """Mean concentration over the nodes where it is defined; 0 where there is none."""
+        return _mean_and_error(self.concentration[split][self.defined[split]])[0]
 
     def correlations(self, metrics: Sequence[str] | None = None) -> list[Correlation]:
         """Every property of nodes with every metric, over the nodes that have a link to be predicted.
@@ -223,6 +225,7 @@ def tc_report(
     estimate: bool = True,
     ks: Sequence[int] = (5, 10, 20, 50, 100),
     filtered: bool = True,
+    sample: int | None = None,
     controls: int = 3,
     seed: int = 0,
 ) -> ConcentrationReport:
@@ -237,9 +240,9 @@ def tc_report(
         approximate: estimate the concentration of all splits from random features, for graphs where it is too dear.
         estimate: whether to estimate that of train beside the exact one, to correlate it too.
         ks: cut-offs of the metrics.
-        filtered: as for :func:`node_link_quality`.
+        filtered, sample: as for :func:`node_link_quality`.
         controls: random splits of the same graph that the shift is compared with; 0: none.
-        seed: of the random splits and features.
+        seed: of the random splits, of the features and of the sample.
 
     Returns:
         :class:`ConcentrationReport`.
@@ -265,7 +268,9 @@ def tc_report(
     graph = SimpleGraph(task.train, num_nodes=task.num_nodes)
     options = {"hops": hops, "norm": norm, "approximate": approximate, "seed": seed}
     options["beta"] = beta = default_beta(graph) if beta is None else beta
-    quality = None if scorer is None else node_link_quality(task, scorer, split=split, ks=ks, filtered=filtered)
+    quality = None
+    if scorer is not None:
+        quality = node_link_quality(task, scorer, split=split, ks=ks, filtered=filtered, sample=sample, seed=seed)
     found = split_concentration(task, **options)
     degree = {one: _degree(task.edges(one), task.num_nodes) for one in SPLITS}
     clustering = topological_concentration(graph, num_nodes=task.num_nodes)
@@ -285,12 +290,13 @@ def tc_report(
         norm="product" if approximate else norm or "source",
         concentration=found,
         estimate=about,
+        defined=_defined(degree, options),
         degree=degree,
         clustering=clustering,
         density=density,
         without_neighbors={one: int((degree[one] == 0).sum()) for one in SPLITS},
         unreached={one: int(((degree[one] > 0) & (degree["train"] == 0)).sum()) for one in ("valid", "test")},
-        shifts=_shifts(task, found, degree, controls, seed, options),
+        shifts=_shifts(task, found, controls, seed, options),
         quality=quality,
         predictors=predictors,
     )
@@ -300,33 +306,46 @@ def _degree(edges: Tensor, num_nodes: int) -> Tensor:
     return SimpleGraph(edges, num_nodes=num_nodes).degree
 
 
+def _defined(degree: dict[str, Tensor], options: dict[str, Any]) -> dict[str, Tensor]:
+    source = options["norm"] in (None, "source") and not options["approximate"]
+    reached = degree["train"] > 0
+    masks = {one: reached & (degree[one] > 0) for one in ("valid", "test")}
+    return {"train": degree["train"] > int(source), **masks}
+
+
 def _shifts(
-    task: LinkTask, found: dict[str, Tensor], degree: dict[str, Tensor], controls: int, seed: int, options: dict[str, Any]
+    task: LinkTask, found: dict[str, Tensor], controls: int, seed: int, options: dict[str, Any]
 ) -> dict[str, Shift]:
-    pairs = [pair for pair in SHIFTS if all(bool(degree[one].any()) for one in pair)]
-    sizes = [task.edges(one).size(1) for one in SPLITS]
-    pooled, random = torch.cat([task.edges(one) for one in SPLITS], 1), []
-    for control in range(controls if pairs else 0):
+    parts = [task.edges(one) for one in SPLITS]
+    values = _differences(found, parts, task.num_nodes, options)
+    pooled, sizes, random = torch.cat(parts, 1), [part.size(1) for part in parts], []
+    for control in range(controls if values else 0):
         order = permutation(pooled.size(1), seed=seed, epoch=control, stream=SPLIT)
-        train, valid, test = (pooled[:, part] for part in order.split(sizes))
-        values = concentration_of_parts(train, {"valid": valid, "test": test}, task.num_nodes, **options)
-        degrees = {one: _degree(edges, task.num_nodes) for one, edges in zip(SPLITS, (train, valid, test), strict=True)}
-        random.append({pair: float(_difference(values, degrees, pair).mean().nan_to_num()) for pair in pairs})
+        train, valid, test = (pooled[:, some] for some in order.split(sizes))
+        other = concentration_of_parts(train, {"valid": valid, "test": test}, task.num_nodes, **options)
+        random.append(_differences(other, [train, valid, test], task.num_nodes, options))
     shifts = {}
-    for pair in pairs:
-        values = _difference(found, degree, pair)
-        mean, error = _mean_and_error(values)
-        control = deviation = None
+    for pair, difference in values.items():
+        mean, error = _mean_and_error(difference)
+        control_mean = deviation = None
         if random:
-            drawn = torch.tensor([one[pair] for one in random], dtype=torch.float64)
-            control, deviation = float(drawn.mean()), float(drawn.std()) if len(random) > 1 else 0.0
-        shifts["-".join(pair)] = Shift(*pair, values, mean, error, control, deviation)
+            drawn = torch.tensor([_mean_and_error(one[pair])[0] for one in random], dtype=torch.float64)
+            control_mean, deviation = float(drawn.mean()), float(drawn.std()) if len(random) > 1 else 0.0
+        shifts["-".join(pair)] = Shift(*pair, difference, mean, error, control_mean, deviation)
     return shifts
 
 
-def _difference(values: dict[str, Tensor], degree: dict[str, Tensor], pair: tuple[str, str]) -> Tensor:
-    earlier, later = pair
-    return (values[earlier] - values[later])[(degree[earlier] > 0) & (degree[later] > 0)]
+def _differences(
+    found: dict[str, Tensor], parts: list[Tensor], num_nodes: int, options: dict[str, Any]
+) -> dict[tuple[str, str], Tensor]:
+    """At the nodes where both are defined, for every two splits that have edges."""
+    defined = _defined({one: _degree(part, num_nodes) for one, part in zip(SPLITS, parts, strict=True)}, options)
+    sizes = {one: part.size(1) for one, part in zip(SPLITS, parts, strict=True)}
+    return {
+        (earlier, later): (found[earlier] - found[later])[defined[earlier] & defined[later]]
+        for earlier, later in SHIFTS
+        if sizes[earlier] and sizes[later]
+    }
 
 
 def _mean_and_error(values: Tensor) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from scipy.special import gammaln
 from torch import Tensor
 
 from graphkit.data import LinkTask, score_pairs
+from graphkit.data.random_streams import EVALUATION, permutation
 from graphkit.errors import UserError
 from graphkit.metrics.ranking import check_k
 from graphkit.ops import SimpleGraph, neighbor_sum
@@ -75,6 +76,8 @@ def node_link_quality(
     split: str = "test",
     ks: Sequence[int] = (5, 10, 20, 50, 100),
     filtered: bool = True,
+    sample: int | None = None,
+    seed: int = 0,
     batch_size: int | None = None,
 ) -> NodeLinkQuality:
     r"""Rank all nodes as neighbours of each node and measure where its links of a split stand.
@@ -92,6 +95,8 @@ def node_link_quality(
         ks: cut-offs.
         filtered: whether neighbours in earlier splits (train; for test valid too) are no candidates. Leave it off where pairs
             repeat from split to split.
+        sample: look at no more than so many nodes, drawn at random; None: at all that have a link of the split.
+        seed: of the sample.
         batch_size: nodes ranked at once; None: as many as make about a million pairs.
 
     Raises:
@@ -120,7 +125,12 @@ def node_link_quality(
     step = max(1, _PAIRS // max(n, 1)) if batch_size is None else batch_size
     if isinstance(step, bool) or not isinstance(step, int) or step < 1:
         raise UserError(f"batch_size is {batch_size!r}, expected None or a whole number from 1 upwards")
-    for nodes, scores in _scored(task, scorer, split, wanted.degree.nonzero().squeeze(1), step):
+    asked = wanted.degree.nonzero().squeeze(1)
+    if sample is not None:
+        if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
+            raise UserError(f"sample is {sample!r}, expected None or a whole number of nodes from 1 upwards")
+        asked = asked[permutation(len(asked), seed=seed, epoch=0, stream=EVALUATION)[:sample]].sort().values
+    for nodes, scores in _scored(task, scorer, split, asked, step):
         parts.append(_measured(nodes, scores, wanted, hidden, cuts))
     joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     nodes, relevant, candidates = (joined.pop(name) for name in ("nodes", "relevant", "candidates"))

@@ -29,7 +29,9 @@ def test_properties_of_nodes(clustered):
         degree = torch.bincount(task.edges(split).flatten(), minlength=200)
         assert torch.equal(report.degree[split], degree)
         assert report.without_neighbors[split] == int((degree == 0).sum())
-        kept = degree > 0
+        reached = report.degree["train"] > 0
+        kept = report.degree["train"] > 1 if split == "train" else reached & (degree > 0)
+        assert torch.equal(report.defined[split], kept) and not values[~kept].any()
         assert report.mean(split) == pytest.approx(float(values[kept].mean()))
     assert report.clustering.tolist() == pytest.approx([nx.clustering(graph, v) for v in range(200)])
     density = [nx.density(graph.subgraph([v, *graph[v]])) if graph[v] else 0.0 for v in range(200)]
@@ -113,6 +115,19 @@ def test_no_shift_in_a_random_split_of_a_random_graph():
         assert shift.mean == pytest.approx(float(shift.values.mean()))
 
 
+def test_no_shift_where_many_nodes_have_a_single_edge():
+    """Train concentration is 0 by convention there; counted in, random splits of sparse graphs would all seem to shift."""
+    graph = nx.powerlaw_cluster_graph(600, 2, 0.9, seed=2)
+    graph.remove_edges_from([edge for i, edge in enumerate(list(graph.edges)) if i % 4 == 0])
+    report = tc_report(LinkTask.from_edges("sparse", edges_of(graph), 600, split="60/0/40"), controls=20)
+    shift = report.shifts["train-test"]
+    assert int((report.degree["train"] == 1).sum()) > 150
+    assert abs(shift.control) < 0.02 and abs(shift.mean) < 0.06
+    both = (report.degree["train"] > 0) & (report.degree["test"] > 0)
+    counted_in = float((report.concentration["train"] - report.concentration["test"])[both].mean())
+    assert counted_in < -0.05
+
+
 def test_late_edges_at_random_shift_a_clustered_graph():
     core = nx.relaxed_caveman_graph(30, 8, 0.05, seed=0)
     late = [pair for pair in nx.gnm_random_graph(240, 260, seed=5).edges if not core.has_edge(*pair)]
@@ -122,7 +137,7 @@ def test_late_edges_at_random_shift_a_clustered_graph():
     shift = report.shifts["train-test"]
     assert shift.mean > 10 * shift.standard_error and shift.mean > 0.3
     assert abs(shift.control) < 0.2 * shift.mean, "a random split of the same graph has next to no shift"
-    kept = (report.degree["train"] > 0) & (report.degree["test"] > 0)
+    kept = (report.degree["train"] > 1) & (report.degree["test"] > 0)
     assert torch.equal(shift.values, (report.concentration["train"] - report.concentration["test"])[kept])
 
 

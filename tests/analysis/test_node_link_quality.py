@@ -89,6 +89,17 @@ def test_every_kind_of_scorer_gives_the_same():
             assert all(torch.equal(found.values[name], values) for name, values in wanted.values.items())
 
 
+def test_a_sample_of_nodes():
+    task = random_task()
+    table = torch.rand(N, N, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    whole, part = node_link_quality(task, table), node_link_quality(task, table, sample=6, seed=3)
+    assert len(part.nodes) == 6 and bool((part.nodes.diff() > 0).all())
+    inside = torch.isin(whole.nodes, part.nodes)
+    assert all(torch.equal(part.values[name], values[inside]) for name, values in whole.values.items())
+    assert not torch.equal(part.nodes, node_link_quality(task, table, sample=6, seed=4).nodes)
+    assert torch.equal(node_link_quality(task, table, sample=1000).nodes, whole.nodes)
+
+
 def test_a_perfect_ranking_is_the_best_there_is():
     task = random_task()
     scores = torch.zeros(N, N)
@@ -167,6 +178,7 @@ def test_mistakes_are_named():
         (lambda: node_link_quality(task, good, ks=(0,)), "k is 0, expected"),
         (lambda: node_link_quality(task, good, split="tets"), "unknown split 'tets'; did you mean 'test'?"),
         (lambda: node_link_quality(task, good, batch_size=0), "batch_size is 0"),
+        (lambda: node_link_quality(task, good, sample=0), "sample is 0"),
         (lambda: chance_level(torch.tensor([3]), torch.tensor([2]), (1,)), "at least one relevant candidate"),
         (lambda: node_link_quality(LinkTask("t", N, task.train, task.valid, task.test[:, :0]), good), "t has no test edges"),
     ]
