@@ -26,6 +26,7 @@ from graphkit.ops import SimpleGraph
 __all__ = ["ConcentrationReport", "Correlation", "Group", "LowPerformers", "Shift", "tc_report"]
 
 SPLITS = ("train", "valid", "test")
+SHARES = tuple(percent / 100 for percent in range(1, 31))
 SHIFTS = (("train", "valid"), ("train", "test"), ("valid", "test"))
 
 
@@ -173,7 +174,8 @@ class ConcentrationReport:
             raise UserError(nearest(str(predictor), self.predictors, "property of nodes"))
         values, result = self.predictors[predictor][self._quality().nodes].double(), self._values(metric)
         ordered = values.sort().values
-        ends = torch.unique(ordered[[len(ordered) * (g + 1) // groups - 1 for g in range(groups) if len(ordered) * (g + 1) >= groups]])
+        last = [len(ordered) * g // groups - 1 for g in range(1, groups + 1)]
+        ends = torch.unique(ordered[[place for place in last if place >= 0]])
         which, found = torch.searchsorted(ends, values), []
         for group in range(len(ends)):
             kept = which == group
@@ -182,7 +184,7 @@ class ConcentrationReport:
             found.append(Group(low, high, int(kept.sum()), mean, error))
         return found
 
-    def low_performers(self, metric: str, shares: Sequence[float] = tuple(x / 100 for x in range(1, 31))) -> list[LowPerformers]:
+    def low_performers(self, metric: str, shares: Sequence[float] = SHARES) -> list[LowPerformers]:
         """The nodes of least train concentration beside those of least train degree, and how well each group is predicted.
 
         Where nodes tie at the border of a group, they count in part, so that the order of the nodes does not matter.
@@ -196,7 +198,8 @@ class ConcentrationReport:
             if not 0 < share <= 1:
                 raise UserError(f"a share is {share!r}, expected a number above 0 and up to 1")
             of_both = [
-                _mean_of_lowest(self.predictors[name][nodes].double(), result, share) for name in ("tc train", "degree train")
+                _mean_of_lowest(self.predictors[name][nodes].double(), result, share)
+                for name in ("tc train", "degree train")
             ]
             found.append(LowPerformers(share, *of_both))
         return found
@@ -266,8 +269,8 @@ def tc_report(
     if isinstance(controls, bool) or not isinstance(controls, int) or controls < 0:
         raise UserError(f"controls is {controls!r}, expected a whole number from 0 upwards")
     graph = SimpleGraph(task.train, num_nodes=task.num_nodes)
-    options = {"hops": hops, "norm": norm, "approximate": approximate, "seed": seed}
-    options["beta"] = beta = default_beta(graph) if beta is None else beta
+    beta = default_beta(graph) if beta is None else beta
+    options: dict[str, Any] = {"hops": hops, "norm": norm, "approximate": approximate, "seed": seed, "beta": beta}
     quality = None
     if scorer is not None:
         quality = node_link_quality(task, scorer, split=split, ks=ks, filtered=filtered, sample=sample, seed=seed)

@@ -22,7 +22,7 @@ __all__ = ["METRICS", "NodeLinkQuality", "chance_level", "node_link_quality", "r
 METRICS = ("recall", "precision", "f1", "hit", "ndcg")
 """Metrics at K; beside them ``"mrr"``, the inverse rank of the best-ranked neighbour."""
 
-Scorer = Tensor | Callable[[Tensor], Tensor] | Any
+Scorer = Any  # a table, a function of nodes, or a model with score_pairs
 
 _PAIRS = 1 << 20  # pairs scored at once
 
@@ -135,7 +135,14 @@ def node_link_quality(
     joined = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     nodes, relevant, candidates = (joined.pop(name) for name in ("nodes", "relevant", "candidates"))
     return NodeLinkQuality(
-        split, cuts, nodes, relevant, candidates, joined, chance_level(relevant, candidates, cuts), _best(relevant, cuts)
+        split,
+        cuts,
+        nodes,
+        relevant,
+        candidates,
+        joined,
+        chance_level(relevant, candidates, cuts),
+        _best(relevant, cuts),
     )
 
 
@@ -176,7 +183,9 @@ def _scored(task: LinkTask, scorer: Scorer, split: str, nodes: Tensor, step: int
         scores[torch.arange(len(some)), some] = 0.0
         if bool(torch.isnan(scores).any()):
             row, column = torch.isnan(scores).nonzero()[0].tolist()
-            raise UserError(f"the score of the pair ({int(some[row])}, {column}) is NaN; check the model for divergence")
+            raise UserError(
+                f"the score of the pair ({int(some[row])}, {column}) is NaN; check the model for divergence"
+            )
         yield some, scores
 
 

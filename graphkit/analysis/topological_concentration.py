@@ -93,7 +93,9 @@ def topological_concentration(
         raise UserError(nearest(str(norm), NORMS, "norm"))
     if approximate:
         if norm not in (None, "product"):
-            raise UserError(f"the estimate is of the norm 'product', got norm={norm!r}; leave it out or approximate=False")
+            raise UserError(
+                f"the estimate is of the norm 'product', got norm={norm!r}; leave it out or approximate=False"
+            )
         return approximate_concentration(
             graph, num_nodes=num_nodes, hops=hops, neighbors=neighbors, beta=beta, dimensions=dimensions, draws=draws,
             seed=seed,
@@ -284,7 +286,9 @@ def _propagated(graph: SimpleGraph, hops: int, beta: float, seed: int, draw: int
     total = None
     for k in range(hops):
         step = neighbor_sum(graph, step, num_nodes=graph.num_nodes).mul_(inverse)
-        total = step.clone() if total is None and hops > 1 else step if total is None else total.add_(step, alpha=beta**k)
+        total = (
+            step.clone() if total is None and hops > 1 else step if total is None else total.add_(step, alpha=beta**k)
+        )
     assert total is not None
     return total
 
@@ -318,7 +322,9 @@ class WeightedConcentration:
         [1.0, 1.0, 0.3333333432674408, 0.0]
     """
 
-    def __init__(self, edge_index: Tensor, *, num_nodes: int, neighbors: Edges | None = None, compat: bool = False) -> None:
+    def __init__(
+        self, edge_index: Tensor, *, num_nodes: int, neighbors: Edges | None = None, compat: bool = False
+    ) -> None:
         graph = as_simple(edge_index, num_nodes)
         around = graph if neighbors is None else as_simple(neighbors, num_nodes)
         source, target = edge_index.as_subclass(Tensor) if type(edge_index) is not Tensor else edge_index
@@ -370,7 +376,9 @@ def split_concentration(task: LinkTask, **options: Any) -> dict[str, Tensor]:
     return concentration_of_parts(task.train, {"valid": task.valid, "test": task.test}, task.num_nodes, **options)
 
 
-def concentration_of_parts(train: Tensor, others: dict[str, Tensor], num_nodes: int, **options: Any) -> dict[str, Tensor]:
+def concentration_of_parts(
+    train: Tensor, others: dict[str, Tensor], num_nodes: int, **options: Any
+) -> dict[str, Tensor]:
     """:func:`split_concentration` of edges that are no task: ``"train"`` and, by name, the others."""
     graph = SimpleGraph(train, num_nodes=num_nodes)
     found = {"train": topological_concentration(graph, num_nodes=num_nodes, **options)}

@@ -20,11 +20,15 @@ def main(words: list[str]) -> int:
     parser = CommandParser("analyze")
     parser.add_argument("name", metavar="NAME", help="a data set, a file of edges, or what graphkit run wrote")
     parser.add_argument("--html", metavar="FILE", help="write the analysis with its plots to one HTML file")
-    parser.add_argument("--hops", type=int, default=1, metavar="K", help="hops of topological concentration (default: 1)")
+    parser.add_argument(
+        "--hops", type=int, default=1, metavar="K", help="hops of topological concentration (default: 1)"
+    )
     parser.add_argument("--norm", metavar="NORM", help="its norm: source, product, min or union (default: source)")
     parser.add_argument("--approximate", action="store_true", help="estimate it from random features")
     parser.add_argument("--k", type=int, default=20, metavar="K", help="cut-off of the metrics (default: 20)")
-    parser.add_argument("--seed", type=int, default=0, metavar="SEED", help="seed of what is drawn at random (default: 0)")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="SEED", help="seed of what is drawn at random (default: 0)"
+    )
     parser.add_argument("--split", metavar="A/B/C", help="percentages of train, valid and test (default: 85/5/10)")
     parser.add_argument("--split_seed", type=int, metavar="SEED", help="seed of that split (default: 0)")
     parser.add_argument("--root", metavar="DIR", help="folder with files of data sets in the public layout")

@@ -74,9 +74,23 @@ def graph_section(subject: Subject) -> Section | None:
         parts, label = connected_components(csr_array(entries, shape=(task.num_nodes,) * 2), directed=False)
         largest = int(np.bincount(label).max()) if task.num_nodes else 0
         middle = float(degree.median()) if task.num_nodes else 0.0
-        numbers = [number(float(degree.mean()), 2), f"{middle:.0f}", f"{graph.max_degree:,}", f"{int((degree == 0).sum()):,}"]
+        numbers = [
+            number(float(degree.mean()), 2),
+            f"{middle:.0f}",
+            f"{graph.max_degree:,}",
+            f"{int((degree == 0).sum()):,}",
+        ]
         rows.append([name, f"{graph.num_edges:,}", *numbers, f"{parts:,}", f"{largest:,}"])
-    header = ("edges of", "edges", "mean degree", "median", "largest", "isolated nodes", "components", "largest component")
+    header = (
+        "edges of",
+        "edges",
+        "mean degree",
+        "median",
+        "largest",
+        "isolated nodes",
+        "components",
+        "largest component",
+    )
     return Section("Graph", [sizes, Table(header, rows, numeric=range(1, 8), caption="Degrees")])
 
 

@@ -103,12 +103,17 @@ def subject_of(
         _refuse(f"{name} is the directory of a run, which knows its data", root=root, **made, **given)
         model, task, seed = recorded_run(path)
         if not isinstance(task, LinkTask):
-            raise UserError(f"{name} is a run on {task.name}, a knowledge graph; graphkit analyze looks at models of links")
+            raise UserError(
+                f"{name} is a run on {task.name}, a knowledge graph; graphkit analyze looks at models of links"
+            )
         return Subject(task, model, f"{type(model).__name__} of {name}, seed {seed}", **settings)
     if path.is_file() and path.suffix not in (".yaml", ".yml"):
         _refuse(f"{name} is a file", root=root)
         table = EdgeTable.read(path, **given)
-        task = table.link_task(seed=split_seed or 0, **({} if split is None else {"split": split}))
+        if bool((table.triples[:, 0] == table.triples[:, 2]).all()):
+            raise UserError(f"{name} has no edge between two different nodes; an analysis needs a graph with edges")
+        options: dict[str, Any] = {} if split is None else {"split": split}
+        task = table.link_task(seed=split_seed or 0, **options)
     elif path.suffix.lower() in _FILES:
         raise UserError(f"{name} does not exist; give the path of a file of edges, or the name of a data set")
     else:
@@ -149,7 +154,11 @@ def as_link_task(task: Any) -> LinkTask:
     if isinstance(task, LinkTask):
         return task
     if isinstance(task, InductiveKnowledgeGraphTask) or not isinstance(task, KnowledgeGraphTask):
-        kind = "tests on entities that no training has seen" if isinstance(task, InductiveKnowledgeGraphTask) else "has no links"
+        kind = (
+            "tests on entities that no training has seen"
+            if isinstance(task, InductiveKnowledgeGraphTask)
+            else "has no links"
+        )
         raise UserError(f"{getattr(task, 'name', task)} {kind}; graphkit analyze needs one graph whose edges are split")
     parts: list[Tensor] = []
     for facts in (task.train, task.valid, task.test):
@@ -157,4 +166,3 @@ def as_link_task(task: Any) -> LinkTask:
         seen = pair_numbers(torch.cat(parts, 1)) if parts else edges[0, :0]
         parts.append(edges[:, ~torch.isin(pair_numbers(edges), seen)])
     return LinkTask(task.name, task.num_entities, *parts)
-

@@ -40,7 +40,9 @@ def distribution_plot(values: Mapping[str, np.ndarray]) -> Plot:
             if len(numbers):
                 colour, line = _SPLITS[split]
                 counts, _ = np.histogram(numbers, bins=edges)
-                axes.stairs(100 * counts / len(numbers), edges, color=colour, linestyle=line, linewidth=1.6, label=split)
+                axes.stairs(
+                    100 * counts / len(numbers), edges, color=colour, linestyle=line, linewidth=1.6, label=split
+                )
         axes.set(xlabel="Topological concentration", ylabel="Share of nodes (%)", xlim=(0, top))
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper right")
@@ -69,16 +71,16 @@ def shift_plot(shifts: Sequence[Shift]) -> Plot:
             axes.axvline(0, color="#555555", linewidth=0.9)
             axes.axvline(shift.mean, color="#D55E00", linewidth=1.6, label=f"mean {shift.mean:+.3f}")
             if shift.control is not None:
-                axes.axvline(shift.control, color="#000000", linestyle=":", linewidth=1.6, label=f"random {shift.control:+.3f}")
+                axes.axvline(
+                    shift.control, color="#000000", linestyle=":", linewidth=1.6, label=f"random {shift.control:+.3f}"
+                )
             axes.set(title=f"{shift.earlier} less {shift.later}", xlabel="Difference of concentration")
             axes.legend(loc="upper left", fontsize=7.5)
         panels[0].set(ylabel="Share of nodes (%)")
         return drawn(figure)
 
 
-def quality_plot(
-    groups: Mapping[str, Sequence[Group]], low: Sequence[LowPerformers], metric: str
-) -> Plot:
+def quality_plot(groups: Mapping[str, Sequence[Group]], low: Sequence[LowPerformers], metric: str) -> Plot:
     """A metric by groups of nodes along concentration and along degree, and over those lowest in either.
 
     Args:

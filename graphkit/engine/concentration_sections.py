@@ -38,7 +38,16 @@ def concentration_section(subject: Subject) -> Section | None:
             shown = [number(v, 4) for v in (report.mean(split), low, middle, high)]
             counts = [f"{int((inside == 0).sum()):,}", f"{len(values) - len(inside):,}"]
             rows.append([split, f"{len(inside):,}", *shown, *counts])
-    header = ("neighbours of", "nodes", "mean", "lower quartile", "median", "upper quartile", "of them at 0", "undefined")
+    header = (
+        "neighbours of",
+        "nodes",
+        "mean",
+        "lower quartile",
+        "median",
+        "upper quartile",
+        "of them at 0",
+        "undefined",
+    )
     hops = f"{report.hops} hop{'' if report.hops == 1 else 's'}"
     discount = f", discount {report.beta:.3g}" if report.hops > 1 else ""
     how = ", estimated from random features" if subject.approximate else ""
@@ -52,7 +61,9 @@ def concentration_section(subject: Subject) -> Section | None:
         Table(header, rows, numeric=range(1, 8), caption=f"{hops}, norm {report.norm}{discount}{how}"),
     ]
     blocks += [
-        Paragraph(f"{count:,} nodes have a {split} edge but no train edge: no method that reads the graph can place them.")
+        Paragraph(
+            f"{count:,} nodes have a {split} edge but no train edge: no method that reads the graph can place them."
+        )
         for split, count in report.unreached.items()
         if count
     ]
@@ -89,7 +100,9 @@ def shift_section(subject: Subject) -> Section | None:
         Table(header, rows, numeric=range(1, 6)),
     ]
     if can_plot():
-        blocks.append(Drawing("shift", shift_plot(shifts), "Histograms of the difference of concentration between splits"))
+        blocks.append(
+            Drawing("shift", shift_plot(shifts), "Histograms of the difference of concentration between splits")
+        )
     return Section("Distribution shift", blocks)
 
 
@@ -104,7 +117,10 @@ def quality_section(subject: Subject) -> Section | None:
     report, metric = subject.report, f"recall@{subject.k}"
     if report.quality is None:
         return None
-    groups = {name: report.by_quantile(metric, f"{key} train") for name, key in (("concentration", "tc"), ("degree", "degree"))}
+    groups = {
+        name: report.by_quantile(metric, f"{key} train")
+        for name, key in (("concentration", "tc"), ("degree", "degree"))
+    }
     low = report.low_performers(metric)
     count = len(report.quality.nodes)
     drawn_from = f"{count:,} nodes drawn at random" if subject.sample else f"all {count:,} nodes with a test edge"
@@ -116,7 +132,14 @@ def quality_section(subject: Subject) -> Section | None:
     ]
     for name, rows in groups.items():
         table = [
-            [str(position), number(g.low, 4), number(g.high, 4), f"{g.nodes:,}", number(g.mean, 4), number(g.standard_error, 4)]
+            [
+                str(position),
+                number(g.low, 4),
+                number(g.high, 4),
+                f"{g.nodes:,}",
+                number(g.mean, 4),
+                number(g.standard_error, 4),
+            ]
             for position, g in enumerate(rows, start=1)
         ]
         header = ("group", "from", "to", "nodes", metric_label(metric), "standard error")
@@ -172,7 +195,9 @@ def _correlations(report: ConcentrationReport) -> Table:
     for name in report.predictors:
         pairs = [found[name, metric] for metric in quality.values]
         text = [
-            DASH if one.pearson is None or one.spearman is None else f"{number(one.pearson, 2)} / {number(one.spearman, 2)}"
+            DASH
+            if one.pearson is None or one.spearman is None
+            else f"{number(one.pearson, 2)} / {number(one.spearman, 2)}"
             for one in pairs
         ]
         rows.append([_NAMES.get(name, name), *text])

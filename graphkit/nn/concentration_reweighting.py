@@ -101,9 +101,13 @@ def concentration_weights(
     aggregate = base if aggregate is None else aggregate
     for name, weight in (("base", base), ("aggregate", aggregate)):
         if tuple(weight.shape) != (count,):
-            raise UserError(f"{name} is {list(weight.shape)}, expected a weight for each of the {count} edges: [{count}]")
+            raise UserError(
+                f"{name} is {list(weight.shape)}, expected a weight for each of the {count} edges: [{count}]"
+            )
     if embeddings.dim() != 2 or embeddings.size(0) != num_nodes:
-        raise UserError(f"embeddings are {list(embeddings.shape)}, expected a row for each of the {num_nodes} nodes: [N, F]")
+        raise UserError(
+            f"embeddings are {list(embeddings.shape)}, expected a row for each of the {num_nodes} nodes: [N, F]"
+        )
     if isinstance(gamma, bool) or not isinstance(gamma, (int, float)) or not math.isfinite(gamma):
         raise UserError(f"gamma is {gamma!r}, expected a number; 1 is the default")
     graph = CSRGraph(edge_index, num_nodes=num_nodes)

@@ -224,7 +224,9 @@ def edge_softmax(edge_index: Tensor | CSRGraph, score: Tensor, *, num_nodes: int
         raise UserError(f"score is {shape}, expected one for each of the {graph.num_edges} edges: [E] or [E, H]")
     if score.dtype not in (torch.float32, torch.float64):
         raise UserError(f"score has dtype {score.dtype}, expected torch.float32 or torch.float64")
-    by_target = call("edge_softmax", graph.ptr, (score if score.dim() == 2 else score.unsqueeze(1))[graph.perm].contiguous())
+    by_target = call(
+        "edge_softmax", graph.ptr, (score if score.dim() == 2 else score.unsqueeze(1))[graph.perm].contiguous()
+    )
     place = torch.empty_like(graph.perm)
     place[graph.perm] = torch.arange(graph.num_edges, device=place.device)
     return by_target[place].reshape(score.shape)

@@ -271,7 +271,10 @@ def _counter_normal(like: Tensor, seed: int, stream: int, rows: int, first: int,
     low, high, group, stream_ = torch.broadcast_tensors(
         row & _WORD, row >> 32, group, torch.full_like(row, stream & _WORD)
     )
-    unit = [((w >> 9).float() + 0.5) * 2.0**-23 for w in _philox([low, high, group, stream_], seed & _WORD, seed >> 32 & _WORD)]
+    unit = [
+        ((w >> 9).float() + 0.5) * 2.0**-23
+        for w in _philox([low, high, group, stream_], seed & _WORD, seed >> 32 & _WORD)
+    ]
     out = []
     for half in (0, 2):
         radius, angle = torch.sqrt(-2 * torch.log(unit[half])), 2 * math.pi * unit[half + 1]

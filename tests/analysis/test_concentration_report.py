@@ -1,5 +1,7 @@
 """Correlations, groups, low performers and shifts, against plain statistics and on graphs where they are known."""
 
+import itertools
+
 import networkx as nx
 import pytest
 import torch
@@ -16,7 +18,9 @@ def edges_of(graph):
 
 @pytest.fixture(scope="module")
 def clustered():
-    task = LinkTask.from_edges("clustered", edges_of(nx.powerlaw_cluster_graph(200, 5, 0.6, seed=0)), 200, split="70/10/20")
+    task = LinkTask.from_edges(
+        "clustered", edges_of(nx.powerlaw_cluster_graph(200, 5, 0.6, seed=0)), 200, split="70/10/20"
+    )
     return task, tc_report(task, resource_allocation(task), ks=(5, 20))
 
 
@@ -25,7 +29,9 @@ def test_properties_of_nodes(clustered):
     graph = nx.Graph(task.train.t().tolist())
     graph.add_nodes_from(range(200))
     for split, values in split_concentration(task).items():
-        assert torch.equal(report.concentration[split], values) and torch.equal(report.predictors[f"tc {split}"], values)
+        assert torch.equal(report.concentration[split], values) and torch.equal(
+            report.predictors[f"tc {split}"], values
+        )
         degree = torch.bincount(task.edges(split).flatten(), minlength=200)
         assert torch.equal(report.degree[split], degree)
         assert report.without_neighbors[split] == int((degree == 0).sum())
@@ -63,7 +69,7 @@ def test_groups(clustered):
     quality, values = report.quality, report.predictors["tc train"]
     groups = report.by_quantile("recall@20", groups=4)
     assert sum(g.nodes for g in groups) == len(quality.nodes) and len(groups) == 4
-    assert all(one.high < two.low for one, two in zip(groups, groups[1:], strict=False))
+    assert all(one.high < two.low for one, two in itertools.pairwise(groups))
     for group in groups:
         inside = (values[quality.nodes] >= group.low) & (values[quality.nodes] <= group.high)
         assert int(inside.sum()) == group.nodes
@@ -157,7 +163,9 @@ def test_approximate_report(clustered):
 
 
 def test_splits_without_edges_and_without_training_neighbours():
-    task = LinkTask("odd", 6, torch.tensor([[0, 1], [1, 2]]), torch.empty(2, 0, dtype=torch.int64), torch.tensor([[0, 3], [2, 4]]))
+    task = LinkTask(
+        "odd", 6, torch.tensor([[0, 1], [1, 2]]), torch.empty(2, 0, dtype=torch.int64), torch.tensor([[0, 3], [2, 4]])
+    )
     report = tc_report(task, torch.rand(6, 6), hops=2, ks=(2,))
     assert list(report.shifts) == ["train-test"] and report.unreached == {"valid": 0, "test": 2}
     assert report.without_neighbors == {"train": 3, "valid": 6, "test": 2} and report.mean("valid") == 0.0

@@ -180,7 +180,10 @@ def test_mistakes_are_named():
         (lambda: node_link_quality(task, good, batch_size=0), "batch_size is 0"),
         (lambda: node_link_quality(task, good, sample=0), "sample is 0"),
         (lambda: chance_level(torch.tensor([3]), torch.tensor([2]), (1,)), "at least one relevant candidate"),
-        (lambda: node_link_quality(LinkTask("t", N, task.train, task.valid, task.test[:, :0]), good), "t has no test edges"),
+        (
+            lambda: node_link_quality(LinkTask("t", N, task.train, task.valid, task.test[:, :0]), good),
+            "t has no test edges",
+        ),
     ]
     for mistake, message in mistakes:
         with pytest.raises(UserError, match=message):

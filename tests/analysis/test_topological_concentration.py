@@ -129,7 +129,7 @@ def test_names_and_storage_do_not_matter(hops, through_edge):
 def test_bounds_and_monotony_of_one_hop():
     graph = nx.gnp_random_graph(30, 0.2, seed=7)
     value = topological_concentration(edges_of(graph), num_nodes=30)
-    assert 0 <= float(value.min()) and float(value.max()) <= 1
+    assert float(value.min()) >= 0 and float(value.max()) <= 1
     for i in range(30):
         missing = [pair for pair in itertools.combinations(graph[i], 2) if not graph.has_edge(*pair)]
         if missing:
@@ -202,7 +202,9 @@ def test_estimate_over_the_features_written_out(similarity):
         if similarity == "cosine":
             z = z / z.norm(dim=1, keepdim=True).clamp(min=1e-30)
         dots = z @ z.t() / (16 if similarity == "dot" else 1)
-        values.append(torch.stack([dots[i, sorted(near[i])].mean() if near[i] else torch.zeros(()).double() for i in range(n)]))
+        values.append(
+            torch.stack([dots[i, sorted(near[i])].mean() if near[i] else torch.zeros(()).double() for i in range(n)])
+        )
     found = approximate_concentration(
         edges, num_nodes=n, hops=2, neighbors=around, beta=0.3, similarity=similarity, dimensions=16, draws=3, seed=11
     )
@@ -248,7 +250,9 @@ def test_equal_weights_give_the_concentration():
         weighted = WeightedConcentration(messages, num_nodes=n, neighbors=near)
         expected = topological_concentration(edges, num_nodes=n, neighbors=near)
         torch.testing.assert_close(weighted(torch.full((messages.shape[1],), 0.25, dtype=torch.float64)), expected)
-    logged = WeightedConcentration(messages, num_nodes=n, compat=True)(torch.ones(messages.shape[1], dtype=torch.float64))
+    logged = WeightedConcentration(messages, num_nodes=n, compat=True)(
+        torch.ones(messages.shape[1], dtype=torch.float64)
+    )
     degree = SimpleGraph(edges, num_nodes=n).degree.double()
     expected = topological_concentration(edges, num_nodes=n) * (degree - 1) / degree.clamp(min=1)
     torch.testing.assert_close(logged, torch.where(degree > 1, expected, 0.0))

@@ -69,7 +69,9 @@ def test_no_gamma_no_change_and_constant_scores_share_evenly():
     total = torch.zeros(12).index_add_(0, edges[1], base)
     degree = torch.bincount(edges[1], minlength=12)
     torch.testing.assert_close(found - base, (total / degree)[edges[1]])
-    sums = torch.zeros(12).index_add_(0, edges[1], concentration_weights(edges, h, predictor, base, num_nodes=12, gamma=0.7))
+    sums = torch.zeros(12).index_add_(
+        0, edges[1], concentration_weights(edges, h, predictor, base, num_nodes=12, gamma=0.7)
+    )
     torch.testing.assert_close(sums, 1.7 * total)  # the shares of a node's messages make one
 
 

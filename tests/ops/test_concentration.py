@@ -302,7 +302,12 @@ def test_storage_does_not_matter(backend):
     edges, n = GRAPHS["clustered"]
     loops = torch.arange(n).repeat(2, 1)
     messy = torch.cat([edges.flip(0), edges[:, :20], loops], 1)
-    for given in (messy, messy.t().contiguous().t(), ops.CSRGraph(messy, num_nodes=n), ops.SimpleGraph(messy, num_nodes=n)):
+    for given in (
+        messy,
+        messy.t().contiguous().t(),
+        ops.CSRGraph(messy, num_nodes=n),
+        ops.SimpleGraph(messy, num_nodes=n),
+    ):
         assert torch.equal(ops.edge_triangles(given, num_nodes=n)[1], ops.edge_triangles(edges, num_nodes=n)[1])
 
 
@@ -310,15 +315,27 @@ def test_mistakes_are_named():
     edges, x = torch.tensor([[0, 1], [1, 2]]), torch.zeros(3, 4)
     mistakes = [
         (lambda: ops.edge_triangles(edges, num_nodes=2), "node id 2, expected ids in"),
-        (lambda: ops.neighborhood_overlaps(edges, ops.SimpleGraph(edges, num_nodes=4), num_nodes=3), "made for 4 nodes"),
+        (
+            lambda: ops.neighborhood_overlaps(edges, ops.SimpleGraph(edges, num_nodes=4), num_nodes=3),
+            "made for 4 nodes",
+        ),
         (lambda: ops.walk_overlap(edges, num_nodes=3, hops=0, beta=0.5), "hops is 0, expected a whole number"),
         (lambda: ops.walk_overlap(edges, num_nodes=3, hops=2, beta=-1.0), "beta is -1.0, expected a number"),
         (lambda: ops.walk_overlap(edges, num_nodes=3, hops=2, beta=0.5, memory=0), "memory is 0"),
         (lambda: ops.neighbor_sum(edges, x[:2], num_nodes=3), r"x is \[2, 4\], expected a row for each of the 3 nodes"),
         (lambda: ops.edge_dot_mean(edges, x.half(), num_nodes=3), "x has dtype torch.float16"),
-        (lambda: ops.edge_softmax(edges, torch.zeros(3), num_nodes=3), r"score is \[3\], expected one for each of the 2"),
-        (lambda: ops.edge_softmax(edges, torch.zeros(2, dtype=torch.int64), num_nodes=3), "score has dtype torch.int64"),
-        (lambda: ops.counter_normal(3, 6, seed=0), "columns is 6, expected a whole number from 0 upwards that 4 divides"),
+        (
+            lambda: ops.edge_softmax(edges, torch.zeros(3), num_nodes=3),
+            r"score is \[3\], expected one for each of the 2",
+        ),
+        (
+            lambda: ops.edge_softmax(edges, torch.zeros(2, dtype=torch.int64), num_nodes=3),
+            "score has dtype torch.int64",
+        ),
+        (
+            lambda: ops.counter_normal(3, 6, seed=0),
+            "columns is 6, expected a whole number from 0 upwards that 4 divides",
+        ),
     ]
     for mistake, message in mistakes:
         with pytest.raises(UserError, match=message):
