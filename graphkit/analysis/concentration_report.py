@@ -255,7 +255,7 @@ def tc_report(
 
     Source:
         Wang et al., A topological perspective on demystifying GNN-based link prediction performance (ICLR 2024),
-        sections 3 and 4.
+        the analyses of concentration, degree and shift.
 
     Example:
         >>> from graphkit.analysis import resource_allocation

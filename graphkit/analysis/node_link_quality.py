@@ -103,8 +103,8 @@ def node_link_quality(
         UserError: for a split without edges, bad cut-offs, or scores of a wrong shape or with NaN.
 
     Source:
-        Wang et al., A topological perspective on demystifying GNN-based link prediction performance (ICLR 2024), section 3;
-        the expectations under chance are those of sampling without replacement.
+        Wang et al., A topological perspective on demystifying GNN-based link prediction performance (ICLR 2024), the
+        metrics of nodes; the expectations under chance are those of sampling without replacement.
 
     Example:
         >>> task = LinkTask("toy", 4, torch.tensor([[0], [1]]), torch.tensor([[2], [3]]), torch.tensor([[1], [2]]))

@@ -76,8 +76,8 @@ def topological_concentration(
         UserError: bad edges or parameters, or more than ``max_sums`` terms.
 
     Source:
-        Wang et al., A topological perspective on demystifying GNN-based link prediction performance (ICLR 2024),
-        equation 1. The double sum over hops is evaluated in separable form, :func:`graphkit.ops.walk_overlap`.
+        Wang et al., A topological perspective on demystifying GNN-based link prediction performance (ICLR 2024), the
+        definition of TC. The double sum over hops is evaluated in separable form, :func:`graphkit.ops.walk_overlap`.
 
     Example:
         >>> paw = torch.tensor([[0, 1, 2, 2], [1, 2, 0, 3]])
@@ -241,7 +241,7 @@ def approximate_concentration(
         UserError: bad edges or parameters.
 
     Source:
-        Wang et al. (ICLR 2024), section 3.3 and theorem 1.
+        Wang et al. (ICLR 2024), the approximation ATC.
 
     Example:
         >>> triangle = torch.tensor([[0, 1, 2], [1, 2, 0]])
@@ -314,7 +314,7 @@ class WeightedConcentration:
         UserError: bad edges.
 
     Source:
-        Wang et al. (ICLR 2024), section 4.2.
+        Wang et al. (ICLR 2024), the concentration logged while edges are re-weighted.
 
     Example:
         >>> both = torch.tensor([[0, 1, 2, 2, 1, 2, 0, 3], [1, 2, 0, 3, 0, 1, 2, 2]])  # a paw

@@ -88,8 +88,8 @@ def concentration_weights(
         UserError: for shapes that do not fit, a gamma that is no number, or NaN among the logits.
 
     Source:
-        Wang et al., A topological perspective on demystifying GNN-based link prediction performance (ICLR 2024), section 5
-        and algorithm 1.
+        Wang et al., A topological perspective on demystifying GNN-based link prediction performance (ICLR 2024),
+        the re-weighting of edges.
 
     Example:
         >>> star = torch.tensor([[1, 2, 0], [0, 0, 0]])  # two neighbours and a loop; only node 1 agrees

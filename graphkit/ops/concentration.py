@@ -117,7 +117,7 @@ def walk_overlap(
 
     Source:
         Wang et al., A topological perspective on demystifying GNN-based link prediction performance (ICLR 2024),
-        definition 1, in separable form.
+        the overlap in topological concentration, in separable form.
 
     Example:
         >>> triangle = torch.tensor([[0, 1, 2], [1, 2, 0]])
