@@ -3,12 +3,28 @@
 from graphkit.nn.bellman_ford import BellmanFordConv
 from graphkit.nn.common_neighbor import CommonNeighborHead
 from graphkit.nn.completed_neighbor import CompletedNeighborHead
+from graphkit.nn.concentration_reweighting import (
+    ConcentrationReweighting,
+    concentration_weights,
+    propagation_weights,
+)
 from graphkit.nn.link_encoder import LinkEncoder
 from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 
 __all__ = [
-    "SEMIRINGS", "BellmanFordConv", "CommonNeighborHead", "CompletedNeighborHead", "LinkEncoder", "PairFlow", "Semiring", "Walk",
-    "bellman_ford", "heaviest_walks",
+    "SEMIRINGS",
+    "BellmanFordConv",
+    "CommonNeighborHead",
+    "CompletedNeighborHead",
+    "ConcentrationReweighting",
+    "LinkEncoder",
+    "PairFlow",
+    "Semiring",
+    "Walk",
+    "bellman_ford",
+    "concentration_weights",
+    "heaviest_walks",
+    "propagation_weights",
 ]  # fmt: skip

@@ -10,6 +10,15 @@ from graphkit.ops.common_neighbors import (
     residual_neighbors,
     weighted_pool,
 )
+from graphkit.ops.concentration import (
+    counter_normal,
+    edge_dot_mean,
+    edge_softmax,
+    edge_triangles,
+    neighbor_sum,
+    neighborhood_overlaps,
+    walk_overlap,
+)
 from graphkit.ops.csr import CSRGraph
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
@@ -28,8 +37,37 @@ from graphkit.ops.simple_graph import SimpleGraph
 load_native()
 
 __all__ = [
-    "OPS", "ORBIT_KEYS", "CSRGraph", "DegreeClasses", "SimpleGraph", "backend_of", "classes_of_degrees", "cn_complete", "cn_pool",
-    "common_neighbor_count", "common_neighbors", "degree_classes", "edge_orbit_counts", "force_backend", "masked_degree",
-    "masked_spmm", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts", "orbit_multiplicity",
-    "pna_update", "relational_pna", "relational_spmm", "residual_neighbors", "weighted_pool",
+    "OPS",
+    "ORBIT_KEYS",
+    "CSRGraph",
+    "DegreeClasses",
+    "SimpleGraph",
+    "backend_of",
+    "classes_of_degrees",
+    "cn_complete",
+    "cn_pool",
+    "common_neighbor_count",
+    "common_neighbors",
+    "counter_normal",
+    "degree_classes",
+    "edge_dot_mean",
+    "edge_orbit_counts",
+    "edge_softmax",
+    "edge_triangles",
+    "force_backend",
+    "masked_degree",
+    "masked_spmm",
+    "neighbor_sum",
+    "neighborhood_overlaps",
+    "orbit_adjacency",
+    "orbit_adjacency_blocks",
+    "orbit_adjacency_matvec",
+    "orbit_counts",
+    "orbit_multiplicity",
+    "pna_update",
+    "relational_pna",
+    "relational_spmm",
+    "residual_neighbors",
+    "walk_overlap",
+    "weighted_pool",
 ]  # fmt: skip
