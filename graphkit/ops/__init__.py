@@ -3,23 +3,29 @@
 from graphkit.ops import relational_reference  # noqa: F401  (declares the operators)
 from graphkit.ops._library import OPS, backend_of, force_backend, load_native
 from graphkit.ops.csr import CSRGraph
+from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet_counts, graphlet_keys
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
+    OrbitMatrices,
     edge_orbit_counts,
     orbit_adjacency,
     orbit_adjacency_blocks,
     orbit_adjacency_matvec,
     orbit_counts,
     orbit_multiplicity,
+    orbit_row_blocks,
 )
 from graphkit.ops.pna_update import DegreeClasses, classes_of_degrees, degree_classes, pna_update
 from graphkit.ops.relational import relational_pna, relational_spmm
 from graphkit.ops.simple_graph import SimpleGraph
+from graphkit.ops.sparse_exchange import from_networkx, from_scipy, to_scipy
 
 load_native()
 
 __all__ = [
-    "OPS", "ORBIT_KEYS", "CSRGraph", "DegreeClasses", "SimpleGraph", "backend_of", "classes_of_degrees", "degree_classes",
-    "edge_orbit_counts", "force_backend", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts",
-    "orbit_multiplicity", "pna_update", "relational_pna", "relational_spmm",
+    "GRAPHLET_ORBITS", "OPS", "ORBIT_KEYS", "CSRGraph", "DegreeClasses", "OrbitMatrices", "SimpleGraph", "backend_of",
+    "classes_of_degrees", "degree_classes", "edge_orbit_counts", "force_backend", "from_networkx", "from_scipy",
+    "graphlet_adjacency", "graphlet_counts", "graphlet_keys", "orbit_adjacency", "orbit_adjacency_blocks",
+    "orbit_adjacency_matvec", "orbit_counts", "orbit_multiplicity", "orbit_row_blocks", "pna_update", "relational_pna",
+    "relational_spmm", "to_scipy",
 ]  # fmt: skip
