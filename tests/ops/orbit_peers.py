@@ -1,6 +1,6 @@
 """What other counters find on a graph; run by the Python of an environment that has them (they need numpy below 2).
 
-    python orbit_peers.py gradco|orbit-count|pyfglt GRAPH.npz OUT.npz     (GRAPH.npz: n, edges [M, 2])
+python orbit_peers.py gradco|orbit-count|pyfglt GRAPH.npz OUT.npz     (GRAPH.npz: n, edges [M, 2])
 """
 
 import sys
@@ -42,4 +42,6 @@ def pyfglt(n, edges):
 if __name__ == "__main__":
     tool, graph, out = sys.argv[1:]
     with np.load(graph) as data:
-        np.savez(out, **{"gradco": gradco, "orbit-count": orbit_count, "pyfglt": pyfglt}[tool](int(data["n"]), data["edges"]))
+        np.savez(
+            out, **{"gradco": gradco, "orbit-count": orbit_count, "pyfglt": pyfglt}[tool](int(data["n"]), data["edges"])
+        )

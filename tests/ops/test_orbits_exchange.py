@@ -17,7 +17,10 @@ KARATE = nx.karate_club_graph()
 @pytest.mark.parametrize("kind", ["array", "matrix"])
 def test_scipy_in_any_format(form, kind):
     """A peer gives silent nonsense for some of these."""
-    make = {"array": nx.to_scipy_sparse_array, "matrix": lambda g, format: scipy.sparse.csr_matrix(nx.to_numpy_array(g))}
+    make = {
+        "array": nx.to_scipy_sparse_array,
+        "matrix": lambda g, format: scipy.sparse.csr_matrix(nx.to_numpy_array(g)),
+    }
     matrix = make[kind](KARATE, format=form)
     matrix = matrix if kind == "array" else matrix.asformat(form)
     graph = ops.from_scipy(matrix)
