@@ -36,12 +36,18 @@ def main(words: list[str]) -> int:
     what.add_argument("--counts", action="store_true", help="how often each node lies on each of 15 orbits (default)")
     what.add_argument("--edge-counts", action="store_true", help="how often each edge lies on each of 12 edge orbits")
     what.add_argument("--adjacency", metavar="KEYS", help="matrices: all, or keys hop:i:j with commas between them")
-    parser.add_argument("--memory", metavar="SIZE", help="for matrices, such as 4G (default: what is free; 256M a folder)")
+    parser.add_argument(
+        "--memory", metavar="SIZE", help="for matrices, such as 4G (default: what is free; 256M a folder)"
+    )
     parser.add_argument("--head", metavar="COLUMN", help="column of one end of an edge, by name or number from 0")
     parser.add_argument("--tail", metavar="COLUMN", help="column of the other end")
     parser.add_argument("--delimiter", metavar="WORD", help="tab, comma, semicolon, pipe, blanks or a character")
-    parser.add_argument("--header", choices=("yes", "no"), help="whether the first line names columns (default: by its look)")
-    parser.add_argument("--comment", default="#", metavar="TEXT", help="what begins a line to leave out; '' for nothing")
+    parser.add_argument(
+        "--header", choices=("yes", "no"), help="whether the first line names columns (default: by its look)"
+    )
+    parser.add_argument(
+        "--comment", default="#", metavar="TEXT", help="what begins a line to leave out; '' for nothing"
+    )
     arguments = parser.parse(words)
     kind = _kind(arguments.out, arguments.adjacency is not None, arguments.edge_counts)
     if arguments.memory is not None and arguments.adjacency is None:
@@ -56,12 +62,13 @@ def main(words: list[str]) -> int:
     graph, processes = _graph(table), joined()
     if keys is not None and kind == "folder":
         return _write_blocks(table, graph, Path(arguments.out), keys, memory or 2**28, processes)
-    if keys is not None and processes.size > 1:
+    out = Path(arguments.out)
+    if keys is None:
+        processes.on_first(lambda: _write_counts(table, graph, out, kind, arguments.edge_counts))
+    elif processes.size > 1:
         raise UserError("several processes write a folder of blocks; give one with --out")
-    write = _write_matrices if keys is not None else _write_counts
-    processes.on_first(
-        lambda: write(table, graph, Path(arguments.out), kind, edges=arguments.edge_counts, keys=keys, memory=memory)
-    )
+    else:
+        _write_matrices(table, graph, out, keys, memory)
     return 0
 
 
@@ -71,7 +78,9 @@ def _kind(out: str, matrices: bool, of_edges: bool) -> str:
     suffix = path.suffix.lower()
     if path.is_dir() or out.endswith("/") or not suffix:
         if not matrices:
-            raise UserError(f"--out {out} is a folder, which is for matrices (--adjacency); counts go to a .npz, .tsv or .csv")
+            raise UserError(
+                f"--out {out} is a folder, which is for matrices (--adjacency); counts go to a .npz, .tsv or .csv"
+            )
         return "folder"
     allowed = (".npz",) if matrices or of_edges else (".npz", ".tsv", ".csv")
     if suffix not in allowed:
@@ -108,7 +117,7 @@ def _graph(table: EdgeTable) -> SimpleGraph:
     return SimpleGraph(table.triples[:, [0, 2]].t().contiguous(), num_nodes=len(table.entities))
 
 
-def _write_counts(table: EdgeTable, graph: SimpleGraph, out: Path, kind: str, edges: bool, **_: Any) -> None:
+def _write_counts(table: EdgeTable, graph: SimpleGraph, out: Path, kind: str, edges: bool) -> None:
     from graphkit.data.orbit_files import save_orbit_counts, write_orbit_table
     from graphkit.engine.run_directory import writing
     from graphkit.ops import edge_orbit_counts, orbit_counts
@@ -128,9 +137,7 @@ def _write_counts(table: EdgeTable, graph: SimpleGraph, out: Path, kind: str, ed
     _say(table, graph, out, "12 edge orbits" if edges else "15 orbits")
 
 
-def _write_matrices(
-    table: EdgeTable, graph: SimpleGraph, out: Path, kind: str, keys: list[Any], memory: int | None, **_: Any
-) -> None:
+def _write_matrices(table: EdgeTable, graph: SimpleGraph, out: Path, keys: list[Any], memory: int | None) -> None:
     from graphkit.data.orbit_files import save_orbit_adjacency
     from graphkit.engine.run_directory import writing
     from graphkit.ops import orbit_adjacency
@@ -139,7 +146,9 @@ def _write_matrices(
         try:
             found = orbit_adjacency(graph, num_nodes=graph.num_nodes, keys=keys, memory=memory)
         except UserError as error:
-            message = str(error).replace("use orbit_adjacency_blocks", "give a folder with --out, which gets blocks of rows")
+            message = str(error).replace(
+                "use orbit_adjacency_blocks", "give a folder with --out, which gets blocks of rows"
+            )
             raise UserError(message) from None
     with writing(out, "give the command again") as file:
         save_orbit_adjacency(file, found, table.entities, graph)

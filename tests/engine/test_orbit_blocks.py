@@ -84,7 +84,7 @@ def test_a_torn_file_is_never_there(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(UserError, match="No space left on device; .*give the same command again, which goes on"):
+    with pytest.raises(UserError, match=r"No space left on device; .*give the same command again, which goes on"):
         write_orbit_blocks(GRAPH, tmp_path / "out", memory=MEMORY)
     monkeypatch.undo()
     written = sorted((tmp_path / "out").glob("rows-*"))
