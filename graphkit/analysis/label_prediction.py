@@ -82,11 +82,11 @@ def predict_labels(
 ) -> LabelScores:
     """Predict the labels of each fold's nodes from the others'.
 
-    A logistic regression for each label against the rest. As usual for these data sets, how many labels a node has is taken as
-    known: the k best-scored ones are predicted, which for single labels is the best one. The penalty is chosen in each
-    fold from its training nodes alone: a fifth of them is held out, and from strong to weak the penalties are tried until
-    micro F1 there falls; the best one is fitted again on all. Features are centred and brought to a variance of 1 on average, by one factor for all columns, with the
-    training nodes' figures.
+    A logistic regression for each label against the rest. As usual for these data sets, how many labels a node has is
+    taken as known: the k best-scored ones are predicted, which for single labels is the best one. The penalty is chosen
+    in each fold from its training nodes alone: a fifth of them is held out, and from strong to weak the penalties are
+    tried until micro F1 there falls; the best one is fitted again on all. Features are centred and brought to a variance
+    of 1 on average, by one factor for all columns, with the training nodes' figures.
 
     Args:
         features: ``[n, F]``.

@@ -52,7 +52,7 @@ def plot_key_scores(
     if reference is not None:
         low, high = (-max(abs(low), abs(high)), max(abs(low), abs(high)))
     colours: Any = {"cmap": "RdBu_r" if reference is not None else "viridis", "vmin": low, "vmax": high}
-    image = None
+    image: Any = None
     for axis, hops in zip(axes, ((1,), (2, 3)), strict=True):
         grid = np.full((15, 15), np.nan)
         for (hop, i, j), value in values.items():

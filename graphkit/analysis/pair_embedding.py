@@ -63,8 +63,8 @@ def positive_pmi(
     """
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
     counts = matrix.data.astype(np.float64)
-    offset = math.log(float(column_sums.sum(dtype=np.float64))) - math.log(shift) if counts.size else 0.0
     with np.errstate(divide="ignore", invalid="ignore"):  # a stored zero, or a sum in whose row nothing is stored
+        offset = np.log(column_sums.sum(dtype=np.float64)) - math.log(shift)
         row_part, column_part = np.log(row_sums.astype(np.float64)), np.log(column_sums.astype(np.float64))
         values = np.log(counts) + offset - row_part[rows] - column_part[matrix.indices]
     return _positive(matrix, values)
@@ -205,6 +205,7 @@ def embed(matrix: Any, dims: int = 128, *, iterations: int = 4, seed: int = 0) -
     if n == 0:
         return Embedding(*(np.zeros(shape, dtype=np.float32) for shape in ((0, dims), (0, dims), (dims,))))
     left, values, right = truncated_svd(matrix, min(dims, n), iterations=iterations, seed=seed)
+    values[values <= values[0] * n * np.finfo(values.dtype).eps] = 0  # beyond the rank the vectors are arbitrary
     root = np.sqrt(values)
     more = dims - len(values)
     row, column = (np.pad(part * root, ((0, 0), (0, more))).astype(np.float32) for part in (left, right))
@@ -238,7 +239,7 @@ def combine_embeddings(parts: Sequence[np.ndarray], dims: int = 128) -> np.ndarr
         return np.zeros((len(parts[0]), dims), dtype=np.float32)
     beside = np.concatenate(scaled, axis=1).astype(np.float64)
     # the Gram matrix has the right singular vectors; the embeddings are far longer than wide
-    values, vectors = np.linalg.eigh(beside.T @ beside)
+    _, vectors = np.linalg.eigh(beside.T @ beside)
     leading = vectors[:, ::-1][:, : min(dims, vectors.shape[1])]
     signs = np.sign(np.take_along_axis(leading, np.abs(leading).argmax(0)[None], axis=0))
     out = beside @ (leading * signs)
