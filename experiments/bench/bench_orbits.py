@@ -1,13 +1,15 @@
 """Orbit adjacencies and orbit counts against gradco, orbit-count (ORCA) and pyfglt, and how the cost grows.
 
-    python experiments/bench/bench_orbits.py [--rounds 5] [--only WORD ...] [--threads 2]
-           [--peers PYTHON] [--limit 600] [--no-peers]
+    python experiments/bench/bench_orbits.py [--rounds 5] [--only WORD ...] [--missing] [--threads 2]
+           [--peers PYTHON] [--limit 600] [--cap 15] [--no-peers]
 
-Every tool runs on every graph in a fresh process, one after the other; a peer that takes longer than --limit seconds or dies
-is noted as such. --peers (or GRAPHKIT_PEERS) names the Python of an environment with gradco, orbit-count and pyfglt, which
-need numpy below 2. Real graphs are taken from GRAPHKIT_DATA and left out where they are absent. What the tools count is
-compared: graphkit's row sums with each peer's counts, and with gradco the number of non-zeros of every matrix.
-Results: results/orbits.json.
+Every tool runs on every graph in a fresh process, one after the other; a peer that takes longer than --limit seconds, more
+than --cap GiB, or dies is noted as such. --peers (or GRAPHKIT_PEERS) names the Python of an environment with gradco,
+orbit-count and pyfglt, which need numpy below 2. Real graphs are taken from GRAPHKIT_DATA and left out where they are absent.
+What the tools count is compared: graphkit's totals with each peer's, and with gradco the non-zeros of every matrix.
+
+Results: results/orbits.json, written after every graph, so that a run that is stopped keeps what it has; rows measured
+before stay until they are measured again. --missing leaves out what this commit has been measured on.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -78,9 +81,11 @@ def graphs() -> Iterator[tuple[str, str, Callable[[], Edges]]]:
             yield name, "adjacency", real
             if name == "fb15k237":
                 yield name, "blocks", real
-    for n, m in ((10_000, 10), (100_000, 10), (1_000_000, 5)):
-        yield f"ba_{n}_m{m}", "counts", generated(nx.barabasi_albert_graph, n, m)
-    yield "star_1000000", "counts", lambda: star(1_000_000)
+    yield "ba_100000_m10", "counts", generated(nx.barabasi_albert_graph, 100_000, 10)
+    yield "star_20000", "counts", lambda: star(20_000)  # as many leaves as the peers can bear
+    yield "star_1000000", "counts alone", lambda: star(1_000_000)
+    for n in (10_000, 100_000, 1_000_000):
+        yield f"ba_{n}_m5", "counts alone", generated(nx.barabasi_albert_graph, n, 5)
     for n in (10_000, 100_000, 1_000_000):
         yield f"ba_{n}_m5", "all but (3, 4, 4) by blocks", generated(nx.barabasi_albert_graph, n, 5)
 
@@ -121,23 +126,37 @@ def run_graphkit(what: str, n: int, edges: np.ndarray, rounds: int, threads: int
         for key, matrix in ops.orbit_adjacency(edge_index, num_nodes=n).items():
             nnz["{}:{}:{}".format(*key)] = int(torch.count_nonzero(matrix.values()))
         return {**times, "peak_mib": peak, "base_mib": base, "nnz": nnz}
-    if what == "counts":
+    if what.startswith("counts"):
         times = repeated(lambda: ops.orbit_counts(edge_index, num_nodes=n), rounds)
         of_edges = repeated(lambda: ops.edge_orbit_counts(edge_index, num_nodes=n), rounds)
         counts = ops.orbit_counts(edge_index, num_nodes=n)
         total = [str(sum(column)) for column in counts.t().tolist()]
-        return {**times, "peak_mib": peak_mib(), "base_mib": base, "edges": of_edges, "totals": total}
+        return {
+            **times, "peak_mib": peak_mib(), "base_mib": base, "edges": of_edges, "totals": total,
+            "cost": smaller_degrees(n, edges),
+        }  # fmt: skip
     keys = ops.ORBIT_KEYS if what == "blocks" else [key for key in ops.ORBIT_KEYS if key[0] < 3]
+    memory = 2**29  # two blocks at a time in half a GiB
 
     def blocks() -> int:
         entries = 0
-        for _, _, block in ops.orbit_adjacency_blocks(edge_index, num_nodes=n, keys=keys):
+        for _, _, block in ops.orbit_adjacency_blocks(edge_index, num_nodes=n, keys=keys, memory=memory):
             entries += sum(len(matrix.values()) for matrix in block.values())
         return entries
 
     times = repeated(blocks, 1 if n >= 10**6 else rounds)
+    peak = peak_mib()
     degree = np.bincount(edges.ravel(), minlength=n).astype(float)
-    return {**times, "peak_mib": peak_mib(), "base_mib": base, "wedges": int((degree * (degree - 1) / 2).sum())}
+    triangles = ops.edge_orbit_counts(edge_index, num_nodes=n)[1][:, 1]
+    # the formula of the design: triangles, two cell updates a wedge, diamonds by the squares of the triangles of an edge
+    cost = smaller_degrees(n, edges) + int((degree * (degree - 1)).sum()) + int((triangles**2).sum())
+    return {**times, "peak_mib": peak, "base_mib": base, "cost": cost}
+
+
+def smaller_degrees(n: int, edges: np.ndarray) -> int:
+    """Sum over edges of the smaller degree."""
+    degree = np.bincount(edges.ravel(), minlength=n)
+    return int(np.minimum(degree[edges[:, 0]], degree[edges[:, 1]]).sum())
 
 
 def run_gradco(what: str, n: int, edges: np.ndarray, rounds: int, threads: int) -> dict[str, object]:
@@ -198,15 +217,33 @@ def in_process(python: str, tool: str, what: str, graph: Path, arguments: argpar
     command = [python, __file__, "--child", tool, what, str(graph)]
     command += ["--rounds", str(arguments.rounds), "--threads", str(arguments.threads)]
     environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads)}
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        run = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
+        end, stopped = time.monotonic() + arguments.limit, ""
+        while run.poll() is None:
+            time.sleep(0.1)
+            if time.monotonic() > end:
+                stopped = f"stopped after {arguments.limit:g} s"
+            elif resident_gib(run.pid) > arguments.cap:
+                stopped = f"stopped at {arguments.cap:g} GiB after {time.monotonic() - end + arguments.limit:.0f} s"
+            if stopped:
+                run.kill()
+                run.wait()
+                return {"failed": stopped}
+        out.seek(0), err.seek(0)
+        line = next((line for line in out if line.startswith("RESULT ")), None)
+        if line is None:
+            last = (err.read().strip().splitlines() or ["no message"])[-1]
+            return {"failed": f"exit status {run.returncode}: {last[:200]}"}
+        return json.loads(line[7:])
+
+
+def resident_gib(process: int) -> float:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=arguments.limit, env=environment)
-    except subprocess.TimeoutExpired:
-        return {"failed": f"stopped after {arguments.limit} s"}
-    line = next((line for line in done.stdout.splitlines() if line.startswith("RESULT ")), None)
-    if line is None:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return {"failed": f"exit status {done.returncode}: {last[:200]}"}
-    return json.loads(line[7:])
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmRSS")), 0.0)
 
 
 def child(tool: str, what: str, file: str, rounds: int, threads: int) -> None:
@@ -221,58 +258,88 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--limit", type=float, default=600)
+    parser.add_argument("--cap", type=float, default=15, help="GiB that a process may hold")
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--missing", action="store_true")
     parser.add_argument("--peers", default=os.environ.get("GRAPHKIT_PEERS", ""))
     parser.add_argument("--no-peers", action="store_true")
     arguments = parser.parse_args()
     if arguments.child:
         return child(*arguments.child, arguments.rounds, arguments.threads)
 
-    from peak import write
+    from peak import RESULTS, commit, write
 
-    rows: list[dict[str, object]] = []
+    file = RESULTS / "orbits.json"
+    kept = json.loads(file.read_text())["rows"] if file.exists() else []
+    rows: dict[tuple[str, str], dict[str, object]] = {(row["graph"], row["what"]): row for row in kept}
+    now = commit()
     with tempfile.TemporaryDirectory() as folder:
         for name, what, make in graphs():
             if arguments.only and not any(word in f"{name} {what}" for word in arguments.only):
                 continue
-            n, edges = make()
-            file = Path(folder) / "graph.npz"
-            np.savez(file, n=n, edges=edges)
-            degree = np.bincount(edges.ravel(), minlength=n)
-            row: dict[str, object] = {
-                "graph": name,
-                "what": what,
-                "n": n,
-                "m": len(edges),
-                "dmax": int(degree.max()),
-                "times": {},
-            }
-            times: dict[str, dict[str, object]] = row["times"]  # type: ignore[assignment]
-            times["graphkit"] = ours = in_process(sys.executable, "graphkit", what, file, arguments)
-            if arguments.peers and not arguments.no_peers:
-                for peer in PEERS.get(what, []):
-                    times[peer] = theirs = in_process(arguments.peers, peer, what, file, arguments)
-                    for same in ("nnz", "totals"):
-                        if same in theirs and same in ours:
-                            theirs["agrees"] = theirs[same] == ours[same]
-            row["ratio"] = {
-                peer: float(found["min"]) / float(ours["min"])  # type: ignore[arg-type]
-                for peer, found in times.items()
-                if peer != "graphkit" and "min" in found and "min" in ours
-            }
-            rows.append(row)
-            print(
-                json.dumps(
-                    {
-                        **row,
-                        "times": {
-                            t: {k: v for k, v in r.items() if k not in ("nnz", "totals")} for t, r in times.items()
-                        },
-                    }
-                )
-            )
-    if not arguments.only:
-        write("orbits", rows)
+            if arguments.missing and rows.get((name, what), {}).get("commit") == now:
+                continue
+            row = measured(name, what, make, Path(folder) / "graph.npz", arguments)
+            rows[name, what] = {**row, "commit": now, "date": time.strftime("%Y-%m-%d"), "threads": arguments.threads}
+            order = [key for key in ((name, what) for name, what, _ in graphs()) if key in rows]
+            write("orbits", [rows[key] for key in order])
+            shown = {t: {k: v for k, v in r.items() if k not in ("nnz", "totals")} for t, r in row["times"].items()}  # type: ignore[attr-defined]
+            print(json.dumps({**row, "times": shown}), flush=True)
+    summary(list(rows.values()))
+
+
+def measured(
+    name: str, what: str, make: Callable[[], Edges], file: Path, arguments: argparse.Namespace
+) -> dict[str, object]:
+    n, edges = make()
+    np.savez(file, n=n, edges=edges)
+    degree = np.bincount(edges.ravel(), minlength=n)
+    times: dict[str, dict[str, object]] = {}
+    times["graphkit"] = ours = in_process(sys.executable, "graphkit", what, file, arguments)
+    if arguments.peers and not arguments.no_peers:
+        for peer in PEERS.get(what, []):
+            times[peer] = theirs = in_process(arguments.peers, peer, what, file, arguments)
+            for same in ("nnz", "totals"):
+                if same in theirs and same in ours:
+                    theirs["agrees"] = theirs[same] == ours[same]
+    both = {peer: found for peer, found in times.items() if peer != "graphkit" and "min" in found and "min" in ours}
+    ratios = {
+        kind: {peer: float(found[part]) / float(ours[part]) for peer, found in both.items()}  # type: ignore[arg-type]
+        for kind, part in (("ratio", "min"), ("memory_ratio", "peak_mib"))
+    }
+    # the imports of a tool are part of its peak; this is what the call itself added
+    added = {peer: above(found) / above(ours) for peer, found in both.items()}
+    sizes = {"n": n, "m": len(edges), "dmax": int(degree.max())}
+    return {"graph": name, "what": what, **sizes, "times": times, **ratios, "added_memory_ratio": added}
+
+
+def above(found: dict[str, Any]) -> float:
+    return max(found["peak_mib"] - found["base_mib"], 0.1)
+
+
+def summary(rows: list[dict[str, Any]]) -> None:
+    """The figures that the design promises, from what has been measured."""
+    ratios = [(row["ratio"]["gradco"], row["graph"]) for row in rows if "gradco" in row["ratio"]]
+    if ratios:
+        mean = float(np.exp(np.mean([np.log(ratio) for ratio, _ in ratios])))
+        least = min(ratios)
+        memory, added = (
+            min(row[kind]["gradco"] for row in rows if "gradco" in row[kind])
+            for kind in ("memory_ratio", "added_memory_ratio")
+        )
+        print(
+            f"all 28 against gradco: {mean:.0f}x in geometric mean over {len(ratios)} graphs, least {least[0]:.0f}x ({least[1]}),"
+            f" peak memory at least {memory:.1f}x less, {added:.1f}x above what the imports take"
+        )
+    for what in ("counts alone", "all but (3, 4, 4) by blocks"):
+        cells = [
+            (row["times"]["graphkit"]["min"] / row["times"]["graphkit"]["cost"], row["graph"])
+            for row in rows
+            if row["what"] == what and row["graph"].startswith("ba_") and "cost" in row["times"]["graphkit"]
+        ]
+        if len(cells) > 1:
+            print(f"{what}: nanoseconds a unit of cost " + ", ".join(f"{g} {1e9 * c:.2f}" for c, g in cells), end="")
+            print(f"; largest over smallest {max(cells)[0] / min(cells)[0]:.2f}")
 
 
 if __name__ == "__main__":

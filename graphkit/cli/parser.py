@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "the entities that complete a triple, for one query or a file of them",
     "explain": "the paths of the graph that speak for a triple",
     "report": "result table over one or several runs",
+    "orbits": "count the orbits of small graphlets on the edges of a file",
     "data": "data sets: list, info, fetch, verify, where",
     "analyze": "what a graph is like, and where link prediction fails on it",
     "doctor": "what is installed here and whether it works",

@@ -17,25 +17,25 @@ __all__ = ["RunDirectory", "epoch_line", "read_lines", "told", "writing"]
 
 
 @contextlib.contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into a message for a person."""
+def told(path: Path, then: str = "go on with resume") -> Iterator[None]:
+    """Turn the operating system's refusal to write into a message for a person; ``then`` is what to do once there is room."""
     try:
         yield
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}; what was there before is intact; make room or choose "
-            "another folder, then go on with resume"
+            f"another folder, then {then}"
         ) from error
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[IO[bytes]]:
+def writing(path: Path, then: str = "go on with resume") -> Iterator[IO[bytes]]:
     """:func:`graphkit.files.atomic_write`, with the operating system's refusal told to the person.
 
     Raises:
         UserError: when the disk is full or the folder may not be written; the previous file is intact.
     """
-    with told(path), atomic_write(path) as file:
+    with told(path, then), atomic_write(path) as file:
         yield file
 
 

@@ -20,27 +20,33 @@ from graphkit.ops.concentration import (
     walk_overlap,
 )
 from graphkit.ops.csr import CSRGraph
+from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet_counts, graphlet_keys
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
+    OrbitMatrices,
     edge_orbit_counts,
     orbit_adjacency,
     orbit_adjacency_blocks,
     orbit_adjacency_matvec,
     orbit_counts,
     orbit_multiplicity,
+    orbit_row_blocks,
 )
 from graphkit.ops.pna_update import DegreeClasses, classes_of_degrees, degree_classes, pna_update
 from graphkit.ops.relational import relational_pna, relational_spmm
 from graphkit.ops.simple_graph import SimpleGraph
+from graphkit.ops.sparse_exchange import from_networkx, from_scipy, to_scipy
 
 load_native()
 
 __all__ = [
+    "GRAPHLET_ORBITS",
     "OPS",
     "ORBIT_KEYS",
     "CSRGraph",
     "DegreeClasses",
+    "OrbitMatrices",
     "SimpleGraph",
     "backend_of",
     "classes_of_degrees",
@@ -55,6 +61,11 @@ __all__ = [
     "edge_softmax",
     "edge_triangles",
     "force_backend",
+    "from_networkx",
+    "from_scipy",
+    "graphlet_adjacency",
+    "graphlet_counts",
+    "graphlet_keys",
     "masked_degree",
     "masked_spmm",
     "neighbor_sum",
@@ -64,10 +75,12 @@ __all__ = [
     "orbit_adjacency_matvec",
     "orbit_counts",
     "orbit_multiplicity",
+    "orbit_row_blocks",
     "pna_update",
     "relational_pna",
     "relational_spmm",
     "residual_neighbors",
+    "to_scipy",
     "walk_overlap",
     "weighted_pool",
 ]  # fmt: skip

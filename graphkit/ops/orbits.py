@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -23,11 +23,11 @@ from graphkit.ops.orbits_reference import (
     PAIR_KEYS,
     Key,
 )
-from graphkit.ops.simple_graph import SimpleGraph, as_simple
+from graphkit.ops.simple_graph import Dropped, SimpleGraph, as_simple
 
 __all__ = [
-    "ORBIT_KEYS", "edge_orbit_counts", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts",
-    "orbit_multiplicity",
+    "ORBIT_KEYS", "OrbitMatrices", "edge_orbit_counts", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec",
+    "orbit_counts", "orbit_multiplicity", "orbit_row_blocks",
 ]  # fmt: skip
 
 #: the 28 orbit adjacencies (hop, i, j), graphlet after graphlet
@@ -63,6 +63,22 @@ public("orbit_adjacency_blocks", "orbit_rows")
 public("orbit_adjacency_matvec", "orbit_edge_bases")
 
 Edges = Tensor | CSRGraph | SimpleGraph
+
+
+class OrbitMatrices(dict[Key, Tensor]):
+    """Orbit adjacencies by key, and what was dropped from the edges they were counted on.
+
+    Attributes:
+        info: :class:`Dropped`: self-loops, duplicates and edges stored one way.
+
+    Example:
+        >>> orbit_adjacency(torch.tensor([[0, 1, 1], [1, 0, 1]]), num_nodes=2).info
+        Dropped(self_loops=1, duplicates=0, one_way=0)
+    """
+
+    def __init__(self, matrices: dict[Key, Tensor], info: Dropped) -> None:
+        super().__init__(matrices)
+        self.info = info
 
 
 def orbit_multiplicity(key: Key) -> int:
@@ -153,7 +169,7 @@ def orbit_adjacency(
     keys: Iterable[Key] | None = None,
     dtype: torch.dtype | None = None,
     memory: int | None = None,
-) -> dict[Key, Tensor]:
+) -> OrbitMatrices:
     r"""Orbit adjacency matrices.
 
     .. math:: M_{h,i,j}(u, v) = \#\{\text{graphlets with } u \text{ on orbit } i,\; v \text{ on orbit } j,\;
@@ -170,7 +186,7 @@ def orbit_adjacency(
     Returns:
         ``{key: sparse CSR tensor [N, N]}``, in the order of the keys. Matrices of hop 1 share one pattern, the edges, and
         those of hop 2 another, the pairs at distance 2, so a stored value may be 0; (3, 4, 4) stores none. The patterns
-        are the same tensors: do not write into them.
+        are the same tensors: do not write into them. ``.info`` says what was dropped from the edges.
 
     Raises:
         UserError: bad edges, an unknown key, a dtype that cannot hold the bound, more memory than allowed.
@@ -194,7 +210,7 @@ def orbit_adjacency(
     if pairs or hop3:
         bits = sum(1 << PAIR_KEYS.index(key) for key in pairs) | (1 << HOP3_BIT if hop3 else 0)
         out.update(_row_matrices(graph, 0, num_nodes, bits, wide, dtype))
-    return {key: out[key] for key in wanted}
+    return OrbitMatrices({key: out[key] for key in wanted}, graph.info)
 
 
 def orbit_adjacency_blocks(
@@ -204,6 +220,7 @@ def orbit_adjacency_blocks(
     keys: Iterable[Key] | None = None,
     dtype: torch.dtype | None = None,
     memory: int = 2**30,
+    rows: Sequence[tuple[int, int]] | None = None,
 ) -> Iterator[tuple[int, int, dict[Key, Tensor]]]:
     """Orbit adjacencies in blocks of rows, for graphs whose matrices do not fit into memory.
 
@@ -211,13 +228,15 @@ def orbit_adjacency_blocks(
         edge_index, num_nodes, keys, dtype: as for :func:`orbit_adjacency`.
         memory: bytes for the blocks, the one in hand and the next. The graph, its triangles and the scratch of the
             threads come on top: about 100 bytes per edge, 24 per triangle, 40 to 250 per node and thread.
+        rows: ranges (row_start, row_end) to make, such as some of :func:`orbit_row_blocks`; None: all of those.
+            ``memory`` does not bind then.
 
     Yields:
-        ``(row_start, row_end, {key: sparse CSR tensor [row_end - row_start, N]})``, rows rising; together they are the
-        matrices of :func:`orbit_adjacency`.
+        ``(row_start, row_end, {key: sparse CSR tensor [row_end - row_start, N]})``, in the order of ``rows``; by default
+        rows rise, and together they are the matrices of :func:`orbit_adjacency`.
 
     Raises:
-        UserError: as :func:`orbit_adjacency`; memory for less than one row.
+        UserError: as :func:`orbit_adjacency`; memory for less than one row; rows that the graph does not have.
 
     Example:
         >>> ring = torch.tensor([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]])
@@ -229,8 +248,37 @@ def orbit_adjacency_blocks(
     """
     graph, wanted = as_simple(edge_index, num_nodes), _check_keys(keys)
     wide, dtype = _value_dtype(graph, dtype)
-    pairs, hop3 = _pair_keys(wanted)
-    edges_only = not pairs and not hop3
+    blocks = _row_blocks(graph, wanted, wide, memory) if rows is None else [(int(a), int(b)) for a, b in rows]
+    for begin, end in blocks:
+        if not 0 <= begin < end <= num_nodes:
+            raise UserError(f"rows hold ({begin}, {end}), expected 0 <= row_start < row_end <= {num_nodes}")
+    return _iterate_blocks(graph, wanted, blocks, wide, dtype)
+
+
+def orbit_row_blocks(
+    edge_index: Edges, *, num_nodes: int, keys: Iterable[Key] | None = None, memory: int = 2**30
+) -> list[tuple[int, int]]:
+    """The ranges of rows in which :func:`orbit_adjacency_blocks` goes through a graph; nothing is counted.
+
+    They depend on the graph, the keys and ``memory`` alone, so that work on them can be divided and taken up again.
+
+    Args:
+        edge_index, num_nodes, keys, memory: as for :func:`orbit_adjacency_blocks`.
+
+    Raises:
+        UserError: bad edges, an unknown key, memory for less than one row.
+
+    Example:
+        >>> ring = torch.tensor([[0, 1, 2, 3, 4, 5], [1, 2, 3, 4, 5, 0]])
+        >>> blocks = orbit_row_blocks(ring, num_nodes=6, keys=[(3, 4, 4)], memory=400)
+        >>> blocks[0][0], blocks[-1][1], len(blocks) > 1
+        (0, 6, True)
+    """
+    graph, wanted = as_simple(edge_index, num_nodes), _check_keys(keys)
+    return _row_blocks(graph, wanted, graph.max_degree**2 > _INT32, memory)
+
+
+def _row_blocks(graph: SimpleGraph, wanted: list[Key], wide: bool, memory: int) -> list[tuple[int, int]]:
     per_row = _row_bytes(graph, wanted, wide)
     ends = _cut_rows(per_row, memory // 2)
     if ends is None:
@@ -238,16 +286,17 @@ def orbit_adjacency_blocks(
             f"memory={memory} is less than the {2 * int(per_row.max())} bytes that two blocks of one row may take; allow more or"
             " ask for fewer keys"
         )
-    return _iterate_blocks(graph, wanted, ends, edges_only, wide, dtype)
+    return list(zip([0, *ends], ends, strict=False))
 
 
 def _iterate_blocks(
-    graph: SimpleGraph, wanted: list[Key], ends: list[int], edges_only: bool, wide: bool, dtype: torch.dtype
+    graph: SimpleGraph, wanted: list[Key], blocks: Sequence[tuple[int, int]], wide: bool, dtype: torch.dtype
 ) -> Iterator[tuple[int, int, dict[Key, Tensor]]]:
     pairs, hop3 = _pair_keys(wanted)
+    edges_only = not pairs and not hop3
     bits = sum(1 << PAIR_KEYS.index(key) for key in pairs) | (1 << HOP3_BIT if hop3 else 0)
     edge_values = _edge_values(graph, wanted, wide)
-    for begin, end in zip([0, *ends], ends, strict=False):
+    for begin, end in blocks:
         first, last = int(graph.ptr[begin]), int(graph.ptr[end])
         crow = _small(graph.ptr[begin : end + 1] - first, last - first)
         out = {
