@@ -3,6 +3,7 @@
 from graphkit.ops import relational_reference  # noqa: F401  (declares the operators)
 from graphkit.ops._library import OPS, backend_of, force_backend, load_native
 from graphkit.ops.csr import CSRGraph
+from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
     edge_orbit_counts,
@@ -19,7 +20,8 @@ from graphkit.ops.simple_graph import SimpleGraph
 load_native()
 
 __all__ = [
-    "OPS", "ORBIT_KEYS", "CSRGraph", "DegreeClasses", "SimpleGraph", "backend_of", "classes_of_degrees", "degree_classes",
-    "edge_orbit_counts", "force_backend", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts",
-    "orbit_multiplicity", "pna_update", "relational_pna", "relational_spmm",
+    "OPS", "ORBIT_KEYS", "CSRGraph", "DegreeClasses", "DirectedGraph", "DirectedInfo", "SimpleGraph", "backend_of",
+    "classes_of_degrees", "degree_classes", "directed_spmm", "edge_orbit_counts", "force_backend", "orbit_adjacency",
+    "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts", "orbit_multiplicity", "pna_update", "relational_pna",
+    "relational_spmm",
 ]  # fmt: skip
