@@ -1,8 +1,19 @@
 """Layers, usable alone inside anybody's PyG model."""
 
 from graphkit.nn.bellman_ford import BellmanFordConv
+from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
 from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 
-__all__ = ["SEMIRINGS", "BellmanFordConv", "PairFlow", "Semiring", "Walk", "bellman_ford", "heaviest_walks"]
+__all__ = [
+    "SEMIRINGS",
+    "BellmanFordConv",
+    "DirectedPattern",
+    "PairFlow",
+    "Semiring",
+    "Walk",
+    "bellman_ford",
+    "heaviest_walks",
+    "propagate_pattern",
+]
