@@ -1,6 +1,7 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
 from graphkit.data.candidate_ranking import rank_candidates
+from graphkit.data.edge_direction import EdgeDirection, directed_edges, edge_direction
 from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
@@ -10,6 +11,10 @@ from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import Certificate, LeakError
 from graphkit.data.link_task import LinkTask
 from graphkit.data.message_graph import MessageGraph
+from graphkit.data.node_batch import NodeBatch
+from graphkit.data.node_loader import NodeLoader
+from graphkit.data.node_scores import score_nodes
+from graphkit.data.node_task import NodeTask
 from graphkit.data.non_edges import NonEdges
 from graphkit.data.ogb_knowledge_graph import OGBKnowledgeGraphTask
 from graphkit.data.pair_loader import PairLoader
@@ -24,6 +29,7 @@ from graphkit.data.triples import read_triples
 
 __all__ = [
     "Certificate",
+    "EdgeDirection",
     "EdgeTable",
     "FactIndex",
     "InductiveKnowledgeGraphTask",
@@ -31,6 +37,9 @@ __all__ = [
     "LeakError",
     "LinkTask",
     "MessageGraph",
+    "NodeBatch",
+    "NodeLoader",
+    "NodeTask",
     "NonEdges",
     "OGBKnowledgeGraphTask",
     "PairBatch",
@@ -40,12 +49,15 @@ __all__ = [
     "QueryLoader",
     "corrupt",
     "count_negatives",
+    "directed_edges",
+    "edge_direction",
     "rank_candidates",
     "rank_triples",
     "read_triples",
     "relation_cardinalities",
     "relation_categories",
     "relation_metrics",
+    "score_nodes",
     "score_pairs",
     "shard",
     "split_edges",

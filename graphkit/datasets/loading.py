@@ -10,9 +10,9 @@ from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
 from graphkit.datasets.own_graph import own_graph
-from graphkit.datasets.planetoid import CitationGraph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
 from graphkit.datasets.readers import read
+from graphkit.datasets.stored_graph import StoredGraph
 from graphkit.errors import UserError, nearest
 
 __all__ = ["load", "task_kind"]
@@ -101,7 +101,7 @@ def load(
         },
     }
     if kind == "link":
-        graph: CitationGraph = read(entry, paths)
+        graph: StoredGraph = read(entry, paths)
         return LinkTask.from_edges(
             entry.name, graph.edges, graph.num_nodes, x=graph.x, provenance={**provenance, "task": kind}, **given
         )

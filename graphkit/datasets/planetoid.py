@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkit.data import undirected_edges
 from graphkit.datasets.restricted_pickle import read_arrays
+from graphkit.datasets.stored_graph import Masks, StoredGraph
 from graphkit.errors import UserError
 
-__all__ = ["CitationGraph", "read_planetoid"]
+__all__ = ["read_planetoid"]
+
+_VALID = 500
 
 
-@dataclass(frozen=True, eq=False)
-class CitationGraph:
-    """A citation network.
-
-    Args:
-        x: [N, F] float32 bags of words, as they are, not normalised; zero for documents that the files leave out.
-        y: [N] int64 classes; -1 for documents that the files leave out.
-        edges: [2, M] int64 undirected edges, each once, u < v, without self-loops.
-
-    Example:
-        >>> CitationGraph(torch.zeros(2, 3), torch.tensor([0, -1]), torch.tensor([[0], [1]])).num_nodes
-        2
-    """
-
-    x: Tensor
-    y: Tensor
-    edges: Tensor
-
-    @property
-    def num_nodes(self) -> int:
-        """Number of documents N."""
-        return int(self.x.size(0))
-
-
-def read_planetoid(paths: Mapping[str, Path]) -> CitationGraph:
+def read_planetoid(paths: Mapping[str, Path]) -> StoredGraph:
     """The graph in ``ind.NAME.{allx,ally,tx,ty,graph,test.index}``.
 
-    ``allx`` and ``ally`` hold the first documents in order. ``test.index`` says which documents the rows of ``tx`` and
+    ``allx`` and ``ally`` hold the first documents in order, of which those in ``y`` are the public split's for training and
+    the next 500 those for validation. ``test.index`` says which documents the rows of ``tx`` and
     ``ty`` are. CiteSeer's leaves out 15 ids below its largest one: these documents exist, without words and class.
 
     Args:
@@ -79,9 +57,20 @@ def read_planetoid(paths: Mapping[str, Path]) -> CitationGraph:
             labelled = labels.sum(1) > 0
             y[rows[labelled]] = labels[labelled].argmax(1)
         edges = _edges(graph, total)
+        train = read_arrays(files["y"]).shape[0] if "y" in files else 0
+        splits = {"public": _public_split(train, known, index, total)} if 0 < train <= known else {}
     except (AttributeError, ValueError, IndexError, TypeError) as error:
         raise UserError(f"the files beside {files['graph']} do not fit together ({error})") from None
-    return CitationGraph(torch.from_numpy(x), torch.from_numpy(y), edges)
+    return StoredGraph(edges, total, torch.from_numpy(x), torch.from_numpy(y), splits)
+
+
+def _public_split(train: int, known: int, index: np.ndarray, total: int) -> Masks:
+    """Yang et al.'s split: the first documents, the 500 after them, and those of ``test.index``."""
+    masks = {split: torch.zeros(1, total, dtype=torch.bool) for split in ("train", "valid", "test")}
+    masks["train"][0, :train] = True
+    masks["valid"][0, train : min(train + _VALID, known)] = True
+    masks["test"][0, torch.from_numpy(index)] = True
+    return masks
 
 
 def _test_index(path: Path) -> np.ndarray:
@@ -99,4 +88,4 @@ def _edges(graph: Any, num_nodes: int) -> Tensor:
     edge_index = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t()
     if edge_index.numel() and not (int(edge_index.min()) >= 0 and int(edge_index.max()) < num_nodes):
         raise ValueError(f"a citation leads to a document outside of 0 .. {num_nodes - 1}")
-    return undirected_edges(edge_index)
+    return edge_index

@@ -9,7 +9,8 @@ from typing import Any
 from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, read_triples
 from graphkit.datasets.card import Card
 from graphkit.datasets.ogb import read_ogb_knowledge_graph
-from graphkit.datasets.planetoid import CitationGraph, read_planetoid
+from graphkit.datasets.planetoid import read_planetoid
+from graphkit.datasets.stored_graph import StoredGraph
 from graphkit.errors import UserError, nearest
 
 __all__ = ["READERS", "read"]
@@ -24,7 +25,7 @@ def _triples(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:
     return KnowledgeGraphTask.from_names(entry.name, splits["train"], splits["valid"], splits["test"])
 
 
-def _planetoid(entry: Card, paths: dict[str, Path]) -> CitationGraph:
+def _planetoid(entry: Card, paths: dict[str, Path]) -> StoredGraph:
     """``ind.NAME.allx`` and its siblings."""
     return read_planetoid(paths)
 

@@ -1,6 +1,7 @@
 """Ranking metrics with explicit tie rules, and how well scores tell two classes apart."""
 
 from graphkit.metrics.classification import auc, average_precision
+from graphkit.metrics.labels import accuracy, macro_f1, roc_auc
 from graphkit.metrics.ranking import (
     TIES,
     check_ties,
@@ -16,15 +17,18 @@ from graphkit.metrics.sampled import sampled_hits
 
 __all__ = [
     "TIES",
+    "accuracy",
     "auc",
     "average_precision",
     "check_ties",
     "hits",
+    "macro_f1",
     "mean_rank",
     "pooled_hits",
     "rank_from_counts",
     "ranking_metrics",
     "ranks",
     "reciprocal_rank",
+    "roc_auc",
     "sampled_hits",
 ]
