@@ -126,7 +126,7 @@ def _matrices(graph: DirectedGraph) -> tuple[Any, Any]:
     return graph.derived["scipy"]
 
 
-def _rows(graph: DirectedGraph, word: Word, begin: int, end: int, degree_cap: int | None) -> Any:
+def product_rows(graph: DirectedGraph, word: Word, begin: int, end: int, degree_cap: int | None = None) -> Any:
     """Rows [begin, end) of the product, path counts as entries."""
     sides = _matrices(graph)
     block = sides[word[0]][begin:end]
@@ -142,7 +142,7 @@ def _passed(graph: DirectedGraph, block: Any, degree_cap: int | None) -> Any:
     return block.multiply(passing(graph, degree_cap).cpu().numpy()[None].astype(float)).tocsr()
 
 
-def _blocks(counts: Tensor) -> list[tuple[int, int]]:
+def row_blocks(counts: Tensor) -> list[tuple[int, int]]:
     """Ranges of rows behind which there are about as many walks as may be formed at a time."""
     ends, begin, n = counts.cumsum(0), 0, len(counts)
     cuts = []
@@ -168,8 +168,8 @@ def closed_walks(graph: DirectedGraph, word: Word, degree_cap: int | None = None
     if len(word) > 1:
         head, tail = word[: len(word) // 2], transposed(word[len(word) // 2 :])
         counts = (walks(graph, head, degree_cap) + walks(graph, tail, degree_cap)).cpu()
-        for begin, end in _blocks(counts):
-            left, right = (_rows(graph, half, begin, end, degree_cap) for half in (head, tail))
+        for begin, end in row_blocks(counts):
+            left, right = (product_rows(graph, half, begin, end, degree_cap) for half in (head, tail))
             left = _passed(graph, left, degree_cap)
             out[begin:end] = torch.from_numpy(left.multiply(right).sum(1))
     return out.to(graph.device)
@@ -186,7 +186,7 @@ def formed(graph: DirectedGraph, word: Word, degree_cap: int | None = None, *, b
         >>> product.edge_index.tolist(), product.value.tolist()
         ([[0, 0, 1, 1], [0, 1, 0, 1]], [2.0, 1.0, 1.0, 1.0])
     """
-    product = _rows(graph, word, 0, graph.num_nodes, degree_cap)
+    product = product_rows(graph, word, 0, graph.num_nodes, degree_cap)
     product.eliminate_zeros()
     product.sort_indices()
     ptr, col = (torch.from_numpy(a) for a in (product.indptr.astype("int64"), product.indices.astype("int32")))
