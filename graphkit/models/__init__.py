@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphkit.models.adpa import ADPA
 from graphkit.models.base import Model
 from graphkit.models.entity_prediction import EntityPrediction
 from graphkit.models.kge import ComplEx, DistMult, RotatE, TransE
@@ -9,6 +10,7 @@ from graphkit.models.nbfnet import NBFNet
 from graphkit.models.path_explanation import PathExplanation
 
 __all__ = [
+    "ADPA",
     "SIZES",
     "ComplEx",
     "DistMult",
@@ -21,7 +23,7 @@ __all__ = [
     "registry",
 ]
 
-_MODELS: tuple[type[Model], ...] = (NBFNet, DistMult, ComplEx, RotatE, TransE)
+_MODELS: tuple[type[Model], ...] = (NBFNet, DistMult, ComplEx, RotatE, TransE, ADPA)
 
 #: constructor arguments that come from a task, never from an experiment file
 SIZES = frozenset(name for model in _MODELS for name in model.sizes)

@@ -1,19 +1,27 @@
 """Layers, usable alone inside anybody's PyG model."""
 
 from graphkit.nn.bellman_ford import BellmanFordConv
+from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
 from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
 from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
+from graphkit.nn.pattern_features import hop_decay, pattern_features
+from graphkit.nn.pattern_words import pattern_words
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 
 __all__ = [
     "SEMIRINGS",
     "BellmanFordConv",
     "DirectedPattern",
+    "DirectedPatternAttention",
+    "HopAttention",
     "PairFlow",
     "Semiring",
     "Walk",
     "bellman_ford",
     "heaviest_walks",
+    "hop_decay",
+    "pattern_features",
+    "pattern_words",
     "propagate_pattern",
 ]
