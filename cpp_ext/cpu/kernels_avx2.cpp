@@ -1,4 +1,5 @@
 // All kernels in avx2 instructions.
+#include "directed.h"
 #include "pna_update.h"
 #include "relational.h"
 
@@ -15,6 +16,7 @@ namespace graphkit::avx2 {
 #include "vector.inc"
 #include "relational.inc"
 #include "pna_update.inc"
+#include "directed.inc"
 }  // namespace graphkit::avx2
 
 #if defined(__clang__)

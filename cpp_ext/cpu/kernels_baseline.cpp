@@ -1,4 +1,5 @@
 // All kernels in baseline instructions.
+#include "directed.h"
 #include "pna_update.h"
 #include "relational.h"
 
@@ -8,4 +9,5 @@ namespace graphkit::baseline {
 #include "vector.inc"
 #include "relational.inc"
 #include "pna_update.inc"
+#include "directed.inc"
 }  // namespace graphkit::baseline

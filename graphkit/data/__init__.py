@@ -6,6 +6,7 @@ from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
+from graphkit.data.feature_rows import FeatureFile, FeatureRows
 from graphkit.data.heart_negatives import heart_negatives
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
@@ -36,6 +37,8 @@ __all__ = [
     "EdgeDirection",
     "EdgeTable",
     "FactIndex",
+    "FeatureFile",
+    "FeatureRows",
     "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graphkit.models.adpa import ADPA
 from graphkit.models.base import Model
 from graphkit.models.dir_gnn import DirGNN
 from graphkit.models.entity_prediction import EntityPrediction
@@ -22,6 +23,7 @@ from graphkit.models.path_explanation import PathExplanation
 from graphkit.models.path_heuristics import Katz, PersonalizedPageRank, ShortestPath
 
 __all__ = [
+    "ADPA",
     "APPNP",
     "GAT",
     "GCN",
@@ -58,7 +60,7 @@ __all__ = [
 _MODELS: tuple[type[Model], ...] = (
     NBFNet, NCN, NCNC, DistMult, ComplEx, RotatE, TransE, CommonNeighbors, AdamicAdar, ResourceAllocation, Jaccard,
     PreferentialAttachment, Katz, ShortestPath, PersonalizedPageRank,
-    MLP, GCN, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX,
+    MLP, GCN, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA,
 )  # fmt: skip
 
 #: constructor arguments that come from a task, never from an experiment file

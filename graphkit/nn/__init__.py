@@ -3,14 +3,14 @@
 from graphkit.nn.bellman_ford import BellmanFordConv
 from graphkit.nn.common_neighbor import CommonNeighborHead
 from graphkit.nn.completed_neighbor import CompletedNeighborHead
-from graphkit.nn.concentration_reweighting import (
-    ConcentrationReweighting,
-    concentration_weights,
-    propagation_weights,
-)
+from graphkit.nn.concentration_reweighting import ConcentrationReweighting, concentration_weights, propagation_weights
+from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
+from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
 from graphkit.nn.link_encoder import LinkEncoder
 from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
+from graphkit.nn.pattern_features import hop_decay, pattern_features
+from graphkit.nn.pattern_words import pattern_words
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 
 __all__ = [
@@ -19,6 +19,9 @@ __all__ = [
     "CommonNeighborHead",
     "CompletedNeighborHead",
     "ConcentrationReweighting",
+    "DirectedPattern",
+    "DirectedPatternAttention",
+    "HopAttention",
     "LinkEncoder",
     "PairFlow",
     "Semiring",
@@ -26,5 +29,9 @@ __all__ = [
     "bellman_ford",
     "concentration_weights",
     "heaviest_walks",
+    "hop_decay",
+    "pattern_features",
+    "pattern_words",
+    "propagate_pattern",
     "propagation_weights",
-]  # fmt: skip
+]

@@ -20,6 +20,7 @@ from graphkit.ops.concentration import (
     walk_overlap,
 )
 from graphkit.ops.csr import CSRGraph
+from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
 from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet_counts, graphlet_keys
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
@@ -46,6 +47,8 @@ __all__ = [
     "ORBIT_KEYS",
     "CSRGraph",
     "DegreeClasses",
+    "DirectedGraph",
+    "DirectedInfo",
     "OrbitMatrices",
     "SimpleGraph",
     "backend_of",
@@ -56,6 +59,7 @@ __all__ = [
     "common_neighbors",
     "counter_normal",
     "degree_classes",
+    "directed_spmm",
     "edge_dot_mean",
     "edge_orbit_counts",
     "edge_softmax",
@@ -83,4 +87,4 @@ __all__ = [
     "to_scipy",
     "walk_overlap",
     "weighted_pool",
-]  # fmt: skip
+]

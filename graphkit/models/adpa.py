@@ -1,0 +1,286 @@
+"""ADPA: features propagated along directed patterns once, then attention over hops and over patterns."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.data.feature_rows import FeatureRows
+from graphkit.errors import UserError, nearest
+from graphkit.models.base import Model
+from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
+from graphkit.nn.pattern_features import hop_decay, pattern_features
+from graphkit.nn.pattern_words import pattern_words, word_name
+from graphkit.ops import DirectedGraph
+from graphkit.ops.directed import as_directed
+
+__all__ = ["ADPA"]
+
+_ORDERS = ("hop_first", "pattern_first")
+_ROWS_BYTES = 2**28  # features of the nodes scored at a time
+_EVERY_CHANNEL = 0  # hop 0, which all patterns share
+
+
+class ADPA(Model):
+    r"""Adaptive directed pattern aggregation.
+
+    .. math:: X_P^{(t)} = \omega_t \hat P X_P^{(t-1)}, \quad H_P = \sum_t a_{P,t} X_P^{(t)}, \quad
+        Z_P = \mathrm{MLP}_P(H_P), \quad out = W \, \mathrm{DPA}(Z_0, Z_1, .., Z_p) + b
+
+    Patterns P are all words over A and its transpose up to ``order``; a channel of the node's own features (:math:`H_0 = X`)
+    stands beside them. Propagation has no weights and is done once per graph; after that a node's logits depend on its own
+    rows of features alone, so batches of any size are exact.
+
+    Args:
+        in_channels: F, features of a node.
+        hidden_channels: D, width of a channel.
+        out_channels: C, classes (or labels).
+        order: longest pattern; 2 means A, A^T and the four words of two letters.
+        hops: K, propagation steps of every pattern.
+        num_layers: linear layers of a channel, each with ReLU and dropout behind it.
+        dropout: share of a channel set to 0 in training.
+        norm: ``"row_col"``, ``"row_row"`` (as released: nodes without a row send nothing either) or ``"none"``.
+        exponent: r in [0, 1]; 0 random walk, 0.5 both sides alike.
+        decay: ``"paper"``, ``"none"`` or one number per hop, see :func:`graphkit.nn.hop_decay`.
+        self_loops: A + I and A^T + I for the patterns of one letter.
+        diagonal, binarize, degree_cap: see :class:`graphkit.nn.DirectedPattern`.
+        undirected: reads the graph without its directions.
+        row_normalize: features of a node divided by their sum of absolute values first.
+        hop_attention: a kind of :class:`graphkit.nn.HopAttention`.
+        pattern_attention: a kind of :class:`graphkit.nn.DirectedPatternAttention`.
+        squash: ``"sigmoid"`` or ``"none"``, inside both softmaxes.
+        attention_order: ``"hop_first"`` (as released) or ``"pattern_first"``: encoders and pattern attention on every hop, then
+            hop attention on their results.
+        storage: ``"memory"``, or ``"disk"`` for features that do not fit; then train with a ``batch_size``.
+        dtype: of the stored features, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        legacy_scramble: the released code's reshape of attention scores, only to reproduce its figures.
+
+    Shapes: x ``[N, F]``, edge_index int64 ``[2, E]`` (source, target), result ``[n, C]`` logits.
+
+    Raises:
+        UserError: sizes or options out of range.
+
+    Source:
+        Sun et al., Breaking the Entanglement of Homophily and Heterophily in Semi-supervised Node Classification (ICDE
+        2024), ADPA; details as in the published code.
+
+    Example:
+        >>> model = ADPA(8, 16, 3)
+        >>> model(torch.randn(5, 8), torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])).shape
+        torch.Size([5, 3])
+    """
+
+    sizes = ("in_channels", "out_channels")
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        *,
+        order: int = 2,
+        hops: int = 2,
+        num_layers: int = 1,
+        dropout: float = 0.5,
+        norm: str = "row_col",
+        exponent: float = 0.5,
+        decay: str | Sequence[float] = "paper",
+        self_loops: bool = True,
+        diagonal: str = "keep",
+        binarize: bool = False,
+        degree_cap: int | None = None,
+        undirected: bool = False,
+        row_normalize: bool = False,
+        hop_attention: str = "original",
+        pattern_attention: str = "original",
+        squash: str = "sigmoid",
+        attention_order: str = "hop_first",
+        storage: str = "memory",
+        dtype: str = "float32",
+        legacy_scramble: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("in_channels", in_channels, 1),
+            ("hidden_channels", hidden_channels, 1),
+            ("out_channels", out_channels, 1),
+            ("hops", hops, 0),
+            ("num_layers", num_layers, 1),
+        ):
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UserError(f"{name} is {value!r}, expected a whole number from {least}")
+        if not 0 <= dropout < 1:
+            raise UserError(f"dropout is {dropout}, expected a share from 0 to below 1")
+        if attention_order not in _ORDERS:
+            raise UserError(nearest(str(attention_order), _ORDERS, "attention_order"))
+        if storage not in ("memory", "disk"):
+            raise UserError(nearest(str(storage), ("memory", "disk"), "storage"))
+        if not 0 <= exponent <= 1:
+            raise UserError(f"exponent is {exponent}, expected a number from 0 to 1")
+        self.words = pattern_words(order)
+        self.hops, self.dropout, self.attention_order = hops, dropout, attention_order
+        self.undirected, self.row_normalize = undirected, row_normalize
+        self.legacy_scramble = legacy_scramble
+        self._propagation: dict[str, Any] = {
+            "hops": hops, "norm": norm, "exponent": float(exponent), "decay": hop_decay(decay, hops), "self_loops": self_loops,
+            "diagonal": diagonal, "binarize": binarize, "degree_cap": degree_cap, "storage": storage, "dtype": dtype,
+        }  # fmt: skip
+        channels = len(self.words) + 1
+        hop_first = attention_order == "hop_first"
+        self.encoders = nn.ModuleList(
+            _Encoder(in_channels, hidden_channels, num_layers, dropout) for _ in range(channels)
+        )
+        self.pattern_attention = DirectedPatternAttention(
+            hidden_channels, channels, kind=pattern_attention, squash=squash, legacy_scramble=legacy_scramble
+        )
+        width = self.pattern_attention.out_channels
+        self.hop_attention = HopAttention(
+            in_channels if hop_first else width, hops, len(self.words) if hop_first else 1, kind=hop_attention, squash=squash,
+            legacy_scramble=legacy_scramble,
+        )  # fmt: skip
+        self.head = nn.Linear(width, out_channels)
+
+    def forward(self, x: Tensor, edge_index: Tensor | DirectedGraph, index: Tensor | None = None) -> Tensor:
+        """Logits ``[n, C]`` of the nodes ``index`` (int64 ``[n]``; None: all), ``[N, F]`` features and the graph's edges given.
+
+        Propagated features are remembered while ``x`` and ``edge_index`` live unchanged.
+        """
+        return self._answer(self.precompute(x, edge_index), index)
+
+    def precompute(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> FeatureRows:
+        """The propagated features, ``[N, 1 + K p, F]``; computed once for each graph and set of options.
+
+        Raises:
+            UserError: features of another width or not finite, too little memory (the estimate is named).
+        """
+        width = self.encoders[0].in_channels
+        if not isinstance(x, Tensor) or x.dim() != 2 or x.shape[1] != width:
+            shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise UserError(f"x is {shape}, expected features [N, {width}] as the model was made for")
+        return _remembered(x, edge_index, self._key(), lambda: self._precompute(x, edge_index))
+
+    def score_nodes(self, data: Any, nodes: Tensor) -> Tensor:
+        """Logits ``[n, C]`` of nodes ``[n]`` of PyG's container ``data`` (``x``, ``edge_index``)."""
+        features = self.precompute(_features_of(data), data.edge_index)
+        if self.legacy_scramble:
+            return self._answer(features, nodes)
+        return torch.cat([self.classify(features[part]) for part in nodes.split(self._rows_at_once(features))])
+
+    def loss(self, batch: Any) -> Tensor:
+        """Mean cross-entropy of a :class:`graphkit.data.NodeBatch`; with several labels a node, of each known label."""
+        features = self.precompute(_features_of(batch.data), batch.data.edge_index)
+        logits = self._answer(features, batch.index)
+        if batch.y.dim() == 1:
+            return nn.functional.cross_entropy(logits, batch.y)
+        known = ~batch.y.isnan()
+        return nn.functional.binary_cross_entropy_with_logits(logits[known], batch.y[known].to(logits.dtype))
+
+    def classify(self, rows: Tensor) -> Tensor:
+        """Logits ``[n, C]`` from rows ``[n, 1 + K p, F]`` of :meth:`precompute`: no other node has a say."""
+        if self.attention_order == "hop_first":
+            by_pattern = self.hop_attention(rows)
+            channels = [rows[:, _EVERY_CHANNEL], *by_pattern.unbind(1)]
+            return self.head(self.pattern_attention(self._encode(channels)))
+        by_hop = [self.pattern_attention(self._encode(list(self._hop(rows, t)))) for t in range(self.hops + 1)]
+        return self.head(self.hop_attention(torch.stack(by_hop, 1))[:, 0])
+
+    @torch.no_grad()
+    def attention(self, data: Any, nodes: Tensor) -> dict[str, Tensor]:
+        """Weights of the nodes' hops and patterns, for ``"hop_first"``.
+
+        Returns:
+            ``hops`` ``[n, p, K + 1]`` (patterns as in :attr:`patterns`), ``patterns`` ``[n, p + 1]`` (own features first).
+
+        Raises:
+            UserError: for ``"pattern_first"``, where weights of patterns differ from hop to hop.
+        """
+        if self.attention_order != "hop_first":
+            raise UserError("attention weights of patterns differ by hop with attention_order='pattern_first'")
+        rows = self.precompute(_features_of(data), data.edge_index)[nodes]
+        by_pattern = self.hop_attention(rows)
+        z = self._encode([rows[:, _EVERY_CHANNEL], *by_pattern.unbind(1)])
+        return {"hops": self.hop_attention.weights(rows), "patterns": self.pattern_attention.weights(z)}
+
+    @property
+    def patterns(self) -> list[str]:
+        """Names of the patterns, in the order of the channels behind the node's own."""
+        return [word_name(word) for word in self.words]
+
+    def _hop(self, rows: Tensor, t: int) -> Iterator[Tensor]:
+        yield rows[:, _EVERY_CHANNEL]
+        for number in range(len(self.words)):
+            yield rows[:, number * self.hops + t] if t else rows[:, _EVERY_CHANNEL]
+
+    def _encode(self, channels: list[Tensor]) -> Tensor:
+        return torch.stack([encoder(h) for encoder, h in zip(self.encoders, channels, strict=True)], 1)
+
+    def _answer(self, features: FeatureRows, index: Tensor | None) -> Tensor:
+        """The released scramble mixes all nodes, so it needs them all; otherwise rows are taken first."""
+        every = torch.arange(len(features), device=self.head.weight.device)
+        if not self.legacy_scramble:
+            return self.classify(features[every if index is None else index])
+        logits = self.classify(features[every])
+        return logits if index is None else logits[index]
+
+    def _rows_at_once(self, features: FeatureRows) -> int:
+        _, slots, width = features.shape
+        return max(1, _ROWS_BYTES // (4 * slots * width))
+
+    def _key(self) -> tuple[Any, ...]:
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in self._propagation.items()}
+        return (*self.words, *plain.values(), self.undirected, self.row_normalize)
+
+    def _precompute(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> FeatureRows:
+        with torch.no_grad():
+            graph = as_directed(edge_index, len(x))
+            if self.undirected and not graph.is_symmetric:
+                edges = graph.edge_index
+                graph = DirectedGraph(torch.cat([edges, edges.flip(0)], 1), num_nodes=len(x))
+            if self.row_normalize:
+                x = torch.nn.functional.normalize(x, p=1.0, dim=1)
+            return pattern_features(graph, x, self.words, **self._propagation)
+
+
+class _Encoder(nn.Sequential):
+    def __init__(self, in_channels: int, hidden_channels: int, num_layers: int, dropout: float) -> None:
+        layers: list[nn.Module] = []
+        for layer in range(num_layers):
+            width = in_channels if layer == 0 else hidden_channels
+            layers += [nn.Linear(width, hidden_channels), nn.ReLU(), nn.Dropout(dropout)]
+        super().__init__(*layers)
+        self.in_channels = in_channels
+
+
+# ---- features once per graph ------------------------------------------------------------------------------------
+
+_KEPT = 4
+#: by the identity of x: [(options, versions, edges, result)]; all seeds and splits share it, and it goes when x does
+_FEATURES: dict[int, list[tuple[Any, Any, Any, FeatureRows]]] = {}
+
+
+def _features_of(data: Any) -> Tensor:
+    x = getattr(data, "x", None)
+    if x is None:
+        raise UserError("the graph has no features; load it with features='degrees' or 'ids', or put some into x")
+    return x
+
+
+def _remembered(x: Tensor, edges: Any, key: tuple[Any, ...], make: Any) -> FeatureRows:
+    if x.is_inference() or (isinstance(edges, Tensor) and edges.is_inference()) or x.requires_grad:
+        return make()  # no version tells whether it has changed
+    versions = (x._version, edges._version if isinstance(edges, Tensor) else 0)
+    if id(x) not in _FEATURES:
+        _FEATURES[id(x)] = []
+        weakref.finalize(x, _FEATURES.pop, id(x), None)
+    known = _FEATURES[id(x)]
+    for options, seen, held, rows in known:
+        if options == key and seen == versions and held() is edges:
+            return rows
+    rows = make()
+    known[:] = [entry for entry in known if entry[2]() is not None][-_KEPT + 1 :]
+    known.append((key, versions, weakref.ref(edges), rows))
+    return rows

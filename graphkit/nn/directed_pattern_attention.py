@@ -1,0 +1,272 @@
+"""ADPA's two attentions: over the hops of each directed pattern, and over the patterns."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from graphkit.errors import UserError, nearest
+
+__all__ = ["HOP_ATTENTIONS", "PATTERN_ATTENTIONS", "DirectedPatternAttention", "HopAttention"]
+
+HOP_ATTENTIONS = ("original", "ori_ref", "gate", "simple", "recursive", "none")
+PATTERN_ATTENTIONS = ("original", "gate", "ori_ref", "jk", "none")
+_SQUASH = ("sigmoid", "none")
+
+
+def _one_of(value: str, known: tuple[str, ...], what: str) -> str:
+    if value not in known:
+        raise UserError(nearest(str(value), known, what))
+    return value
+
+
+def _scrambled(scores: Tensor) -> Tensor:
+    """[n, ..., L] as if laid out choice by choice and then read node by node: the released code's mistake."""
+    by_choice = scores.movedim(0, -1).flatten(-2)  # [..., L n]
+    return by_choice.unflatten(-1, (scores.shape[0], scores.shape[-1])).movedim(-2, 0)
+
+
+class HopAttention(nn.Module):
+    r"""Node-wise weights over the hops of each pattern, before any other layer.
+
+    .. math:: H_{P,i} = \sum_{t=0}^{K} a_{P,i,t} X_{P,i}^{(t)}, \qquad a_{P,i} = \mathrm{softmax}_t(\sigma(s_{P,i,t}))
+
+    ===============  ==============================================================  ===================
+    kind             score s                                                         numbers per pattern
+    ===============  ==============================================================  ===================
+    ``"original"``   :math:`w [X^{(0)} .. X^{(K)}, X^{(t)}] + b` (jumping knowledge)  (K + 2) F + 1
+    ``"ori_ref"``    :math:`w [X^{(0)}, X^{(t)}] + b` (initial residual)              2 F + 1
+    ``"gate"``       :math:`w X^{(t)} + b`                                            F + 1
+    ``"recursive"``  :math:`w [X^{(t)}, \sum_{l<t} a_l X^{(l)}] + b`                  2 F + 1
+    ``"simple"``     :math:`v_t`, the same for all nodes                              K + 1
+    ``"none"``       plain sum over the hops                                          0
+    ===============  ==============================================================  ===================
+
+    With the sigmoid inside the softmax every weight of L hops lies in (1 / (1 + (L - 1) e), e / (e + L - 1)): no hop can
+    be chosen alone. In ``"recursive"`` the weights of the sum are the softmax over the hops before.
+
+    Args:
+        in_channels: F.
+        hops: K.
+        num_patterns: p; all are computed together.
+        kind: as above.
+        squash: ``"sigmoid"`` or ``"none"``.
+        legacy_scramble: for ``"original"`` and ``"ori_ref"``, the released code's reshape, which hands each node scores of
+            other nodes and hops. Only to reproduce published figures; all nodes must then be given at once.
+
+    Raises:
+        UserError: an unknown kind or squash.
+
+    Source:
+        Sun et al., Breaking the Entanglement of Homophily and Heterophily in Semi-supervised Node Classification (ICDE 2024);
+        ``"recursive"``: Zhang et al., Graph Attention Multi-Layer Perceptron (KDD 2022).
+
+    Example:
+        >>> attention = HopAttention(4, hops=2, num_patterns=6)
+        >>> attention(torch.randn(5, 1 + 6 * 2, 4)).shape
+        torch.Size([5, 6, 4])
+    """
+
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        hops: int,
+        num_patterns: int = 1,
+        *,
+        kind: str = "original",
+        squash: str = "sigmoid",
+        legacy_scramble: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kind, self.squash = _one_of(kind, HOP_ATTENTIONS, "hop attention"), _one_of(squash, _SQUASH, "squash")
+        self.in_channels, self.hops, self.num_patterns = in_channels, hops, num_patterns
+        self.legacy_scramble = legacy_scramble and kind in ("original", "ori_ref")
+        parts = {"original": hops + 2, "ori_ref": 2, "gate": 1, "recursive": 2}.get(kind)
+        self.weight = self.bias = None
+        if parts is not None:
+            self.weight = nn.Parameter(torch.empty(num_patterns, parts, in_channels))
+            self.bias = nn.Parameter(torch.empty(num_patterns))
+        elif kind == "simple":
+            self.weight = nn.Parameter(torch.empty(num_patterns, hops + 1))
+        # where each pattern's hops lie in the rows of features
+        own = 1 + torch.arange(num_patterns * hops).view(num_patterns, hops)
+        slots = torch.cat([torch.zeros(num_patterns, 1, dtype=torch.int64), own], 1)
+        self.register_buffer("slots", slots, persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weights as those of a linear layer of the same inputs; ``"simple"`` begins with equal weights."""
+        if self.weight is not None:
+            bound = 1 / math.sqrt(self.weight[0].numel()) if self.weight.dim() == 3 else 0.0
+            nn.init.uniform_(self.weight, -bound, bound)
+            if self.bias is not None:
+                nn.init.uniform_(self.bias, -bound, bound)
+
+    def weights(self, features: Tensor) -> Tensor:
+        """Weights of the hops, ``[n, p, K + 1]``; they sum to 1, except for ``"none"``, where each is 1.
+
+        Args:
+            features: ``[n, 1 + p K, F]``: hop 0, then hops 1..K of each pattern.
+        """
+        n, p, length = len(features), self.num_patterns, self.hops + 1
+        if self.kind == "none":
+            return features.new_ones(n, p, length)
+        if self.kind == "simple":
+            assert self.weight is not None
+            return self._squashed(self.weight).softmax(-1).expand(n, p, length)
+        if self.kind == "recursive":
+            return self._recursive(features)
+        scores = self._scores(features)
+        scores = _scrambled(scores) if self.legacy_scramble else scores
+        return self._squashed(scores).softmax(-1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """The weighted sums over the hops, ``[n, p, F]``.
+
+        Args:
+            features: ``[n, 1 + p K, F]``: hop 0, then hops 1..K of each pattern.
+        """
+        weights = self.weights(features)
+        # one small product per node, with zeros for the hops of other patterns: hop 0 is read once for all of them
+        full = features.new_zeros(len(features), self.num_patterns, features.shape[1])
+        full = full.scatter(2, self.slots.expand(weights.shape), weights.to(features.dtype))
+        return torch.bmm(full, features)
+
+    def _squashed(self, scores: Tensor) -> Tensor:
+        return scores.sigmoid() if self.squash == "sigmoid" else scores
+
+    def _projected(self, features: Tensor, vectors: Tensor) -> Tensor:
+        """Inner products of every hop with vectors of its own ``[p, K + 1, q, F]``: ``[n, p, K + 1, q]``."""
+        n, p, k, q = len(features), self.num_patterns, self.hops, vectors.shape[2]
+        first = (features[:, 0] @ vectors[:, 0].flatten(0, 1).t()).view(n, p, 1, q)
+        if k == 0:
+            return first
+        rest = torch.bmm(features[:, 1:].transpose(0, 1), vectors[:, 1:].flatten(0, 1).transpose(1, 2))
+        return torch.cat([first, rest.view(p, k, n, q).permute(2, 0, 1, 3)], 2)
+
+    def _scores(self, features: Tensor) -> Tensor:
+        assert self.weight is not None and self.bias is not None
+        candidate = self.weight[:, -1:].expand(-1, self.hops + 1, -1)
+        if self.kind == "gate":
+            return self._projected(features, candidate[:, :, None])[..., 0] + self.bias[:, None]
+        if self.kind == "original":
+            both = self._projected(features, torch.stack([self.weight[:, :-1], candidate], 2))
+            return both[..., 1] + both[..., 0].sum(-1, keepdim=True) + self.bias[:, None]
+        reference = features[:, 0] @ self.weight[:, 0].t() + self.bias
+        return self._projected(features, candidate[:, :, None])[..., 0] + reference[..., None]
+
+    def _recursive(self, features: Tensor) -> Tensor:
+        assert self.weight is not None and self.bias is not None
+        vectors = self.weight[:, None].expand(-1, self.hops + 1, -1, -1)
+        own, history = self._projected(features, vectors).unbind(-1)
+        scores = [self._squashed(own[..., 0] + self.bias)]
+        for t in range(1, self.hops + 1):
+            before = torch.stack(scores, -1).softmax(-1)
+            past = (before * history[..., :t]).sum(-1)
+            scores.append(self._squashed(own[..., t] + past + self.bias))
+        return torch.stack(scores, -1).softmax(-1)
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, hops={self.hops}, num_patterns={self.num_patterns}, kind={self.kind!r}"
+
+
+class DirectedPatternAttention(nn.Module):
+    r"""Joins what the patterns have to say about a node.
+
+    With the encoded channels :math:`Z_0` (the node's own features) and :math:`Z_1 .. Z_p` (patterns):
+
+    ==============  =======================================================================  ============
+    kind            result                                                                   out_channels
+    ==============  =======================================================================  ============
+    ``"original"``  the channels side by side, each times a learned number drawn from N(0, 1)  (p + 1) D
+    ``"gate"``      :math:`\sum_P a_P Z_P`, score :math:`w Z_P + b`                             D
+    ``"ori_ref"``   the same with score :math:`w [Z_0, Z_P] + b`                                D
+    ``"jk"``        the same with scores :math:`W [Z_0 .. Z_p] + b`                             D
+    ``"none"``      :math:`\sum_P Z_P`                                                          D
+    ==============  =======================================================================  ============
+
+    Weights are a = softmax(sigmoid(score)) over the channels of a node.
+
+    Args:
+        channels: D.
+        num_patterns: number of channels, p + 1.
+        kind: as above.
+        squash: ``"sigmoid"`` or ``"none"``.
+        legacy_scramble: for ``"ori_ref"``, as in :class:`HopAttention`.
+
+    Raises:
+        UserError: an unknown kind or squash.
+
+    Source:
+        Sun et al., Breaking the Entanglement of Homophily and Heterophily in Semi-supervised Node Classification (ICDE 2024),
+        directed pattern attention.
+
+    Example:
+        >>> attention = DirectedPatternAttention(8, num_patterns=7, kind="gate")
+        >>> z = torch.randn(5, 7, 8)
+        >>> attention(z).shape, bool((attention.weights(z).sum(1) - 1).abs().max() < 1e-6)
+        (torch.Size([5, 8]), True)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_patterns: int,
+        *,
+        kind: str = "original",
+        squash: str = "sigmoid",
+        legacy_scramble: bool = False,
+    ) -> None:
+        super().__init__()
+        self.kind = _one_of(kind, PATTERN_ATTENTIONS, "pattern attention")
+        self.squash = _one_of(squash, _SQUASH, "squash")
+        self.channels, self.num_patterns = channels, num_patterns
+        self.legacy_scramble = legacy_scramble and kind == "ori_ref"
+        self.scale = nn.Parameter(torch.empty(num_patterns)) if kind == "original" else None
+        inputs = {"gate": channels, "ori_ref": 2 * channels, "jk": num_patterns * channels}.get(kind)
+        self.linear = None if inputs is None else nn.Linear(inputs, num_patterns if kind == "jk" else 1)
+        self.reset_parameters()
+
+    @property
+    def out_channels(self) -> int:
+        """Width of the result."""
+        return self.channels * (self.num_patterns if self.kind == "original" else 1)
+
+    def reset_parameters(self) -> None:
+        """Fresh random parameters."""
+        if self.scale is not None:
+            nn.init.normal_(self.scale)
+        if self.linear is not None:
+            self.linear.reset_parameters()
+
+    def weights(self, z: Tensor) -> Tensor:
+        """Weights of the channels, ``[n, p + 1]``.
+
+        Args:
+            z: ``[n, p + 1, D]``, the node's own channel first.
+        """
+        if self.scale is not None:
+            return self.scale.expand(len(z), -1)
+        if self.linear is None:
+            return z.new_ones(z.shape[:2])
+        if self.kind == "jk":
+            scores = self.linear(z.flatten(1))
+        elif self.kind == "ori_ref":
+            scores = self.linear(torch.cat([z[:, :1].expand_as(z), z], -1))[..., 0]
+        else:
+            scores = self.linear(z)[..., 0]
+        scores = _scrambled(scores) if self.legacy_scramble else scores
+        return (scores.sigmoid() if self.squash == "sigmoid" else scores).softmax(-1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """``[n, out_channels]`` from the channels ``[n, p + 1, D]``, the node's own first."""
+        weighted = z * self.weights(z)[..., None]
+        return weighted.flatten(1) if self.kind == "original" else weighted.sum(1)
+
+    def extra_repr(self) -> str:
+        return f"{self.channels}, num_patterns={self.num_patterns}, kind={self.kind!r}"
