@@ -68,6 +68,7 @@ class Config:
     seeds: list[int]
     budget: str | None = None
     splits: str | list[int] | None = None
+    submission: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The experiment as plain values; without ``splits`` and ``submission`` where it has none."""

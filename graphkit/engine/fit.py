@@ -142,8 +142,8 @@ def fit(
         from graphkit.engine.folds import fit_folds
 
         return fit_folds(
-            model, task, splits, seed=seed, epochs=epochs, lr=lr, weight_decay=weight_decay, clip_norm=clip_norm, loader=loader,
-            evaluation=evaluation, evaluate_every=evaluate_every, select=select, patience=patience, out=out, resume=resume,
+            model, task, splits, seed=seed, epochs=epochs, lr=lr, lr_of=lr_of, weight_decay=weight_decay,
+            clip_norm=clip_norm, start=start, loader=loader, evaluation=evaluation, evaluate_every=evaluate_every, select=select, patience=patience, out=out, resume=resume,
             deterministic=deterministic, amp=amp, device=device, checkpoint_every=checkpoint_every, max_steps=max_steps,
             tensorboard=tensorboard, reporter=reporter, labels=labels,
         )  # fmt: skip
@@ -169,11 +169,12 @@ def fit(
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda" if amp == "auto" else amp)
     model.to(place)
     optimizer = torch.optim.Adam(parameter_groups(model, lr, lr_of), lr=lr, weight_decay=weight_decay)
-    alone_writes = out is not None and processes.first
-    directory = RunDirectory(out, fold) if alone_writes else None
+    directory = (
+        None if out is None or not processes.first else RunDirectory(out, fold)
+    )  # the first process alone writes
     if start is not None:
         begun = directory is not None and directory.checkpoint(seed).exists()
-        processes.on_first(lambda: None if begun else start_from(model, start, seed))
+        processes.on_first(lambda: None if begun else start_from(model, start, seed, fold))
     keeper = Keeper(directory, seed, model, optimizer, options, checkpoint_every)
     show = SilentReporter() if not processes.first else default_reporter() if reporter is None else reporter
     show = with_tensorboard(show, directory, seed) if tensorboard and processes.first else show
@@ -183,8 +184,8 @@ def fit(
         show.begin(model, place, seed, epochs, state)
         try:
             if not (epochs or state.finished):
-                valid = processes.tell(_evaluated(model, task, "valid", evaluation, processes, guard, show))
-                state.end_untrained(valid, select)
+                found = processes.tell(_evaluated(model, task, "valid", evaluation, processes, guard, show))
+                state.end_untrained(found, select)
                 keeper.end_epoch(improved=True)
             while not state.finished:
                 model.train()
@@ -206,7 +207,7 @@ def fit(
                     keeper.step()
                     processes.check(guard)
                 last = state.epoch == epochs or state.steps == max_steps
-                valid = None
+                valid: dict[str, Any] | None = None
                 if last or state.epoch % evaluate_every == 0:
                     valid = processes.tell(_evaluated(model, task, "valid", evaluation, processes, guard, show))
                 improved = state.end_epoch(valid, select, patience, last)
