@@ -12,16 +12,16 @@ from graphkit._version import __version__
 from graphkit.errors import UserError
 
 if TYPE_CHECKING:
-    from graphkit import data, datasets, engine, metrics, models, nn, ops
+    from graphkit import analysis, data, datasets, engine, metrics, models, nn, ops
     from graphkit.datasets import load
     from graphkit.engine import evaluate, fit, load_model
 
-_SUBMODULES = ("data", "datasets", "engine", "metrics", "models", "nn", "ops")
+_SUBMODULES = ("analysis", "data", "datasets", "engine", "metrics", "models", "nn", "ops")
 _NAMES = {"load": "datasets", "fit": "engine", "evaluate": "engine", "load_model": "engine"}
 
 __all__ = [
-    "UserError", "__version__", "data", "datasets", "engine", "evaluate", "fit", "load", "load_model", "metrics", "models",
-    "nn", "ops",
+    "UserError", "__version__", "analysis", "data", "datasets", "engine", "evaluate", "fit", "load", "load_model", "metrics",
+    "models", "nn", "ops",
 ]  # fmt: skip
 
 

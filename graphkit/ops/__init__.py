@@ -2,6 +2,15 @@
 
 from graphkit.ops import relational_reference  # noqa: F401  (declares the operators)
 from graphkit.ops._library import OPS, backend_of, force_backend, load_native
+from graphkit.ops.concentration import (
+    counter_normal,
+    edge_dot_mean,
+    edge_softmax,
+    edge_triangles,
+    neighbor_sum,
+    neighborhood_overlaps,
+    walk_overlap,
+)
 from graphkit.ops.csr import CSRGraph
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
@@ -19,7 +28,8 @@ from graphkit.ops.simple_graph import SimpleGraph
 load_native()
 
 __all__ = [
-    "OPS", "ORBIT_KEYS", "CSRGraph", "DegreeClasses", "SimpleGraph", "backend_of", "classes_of_degrees", "degree_classes",
-    "edge_orbit_counts", "force_backend", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts",
-    "orbit_multiplicity", "pna_update", "relational_pna", "relational_spmm",
+    "OPS", "ORBIT_KEYS", "CSRGraph", "DegreeClasses", "SimpleGraph", "backend_of", "classes_of_degrees", "counter_normal",
+    "degree_classes", "edge_dot_mean", "edge_orbit_counts", "edge_softmax", "edge_triangles", "force_backend", "neighbor_sum",
+    "neighborhood_overlaps", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts",
+    "orbit_multiplicity", "pna_update", "relational_pna", "relational_spmm", "walk_overlap",
 ]  # fmt: skip
