@@ -110,7 +110,8 @@ def test_faults_of_edge_lists_are_named(tmp_path, changes, message):
 
 def attributed(**changes):
     return {
-        "adj_indptr": np.array([0, 2, 2, 3]), "adj_indices": np.array([1, 2, 0]), "adj_data": np.ones(3), "adj_shape": np.array([3, 3]),
+        "adj_indptr": np.array([0, 2, 2, 3]), "adj_indices": np.array([1, 2, 0]), "adj_data": np.ones(3),
+        "adj_shape": np.array([3, 3]),
         "attr_indptr": np.array([0, 1, 1, 2]), "attr_indices": np.array([1, 0]), "attr_data": np.array([0.5, 2.0]),
         "attr_shape": np.array([3, 2]), "labels": np.array([1, 0, 1]), "node_names": np.array(["a", "b", "c"]), **changes,
     }  # fmt: skip
