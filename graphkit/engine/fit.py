@@ -143,9 +143,10 @@ def fit(
 
         return fit_folds(
             model, task, splits, seed=seed, epochs=epochs, lr=lr, lr_of=lr_of, weight_decay=weight_decay,
-            clip_norm=clip_norm, start=start, loader=loader, evaluation=evaluation, evaluate_every=evaluate_every, select=select, patience=patience, out=out, resume=resume,
-            deterministic=deterministic, amp=amp, device=device, checkpoint_every=checkpoint_every, max_steps=max_steps,
-            tensorboard=tensorboard, reporter=reporter, labels=labels,
+            clip_norm=clip_norm, start=start, loader=loader, evaluation=evaluation, evaluate_every=evaluate_every,
+            select=select, patience=patience, out=out, resume=resume, deterministic=deterministic, amp=amp, device=device,
+            checkpoint_every=checkpoint_every, max_steps=max_steps, tensorboard=tensorboard, reporter=reporter,
+            labels=labels,
         )  # fmt: skip
     loader, evaluation, select = dict(loader or {}), dict(evaluation or {}), select or task.primary_metric
     options = {
