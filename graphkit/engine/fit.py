@@ -164,8 +164,8 @@ def fit(
         show.begin(model, place, seed, epochs, state)
         try:
             if not (epochs or state.finished):
-                valid = processes.tell(_evaluated(model, task, "valid", evaluation, processes, guard, show))
-                state.end_untrained(valid, select)
+                untrained = processes.tell(_evaluated(model, task, "valid", evaluation, processes, guard, show))
+                state.end_untrained(untrained, select)
                 keeper.end_epoch(improved=True)
             while not state.finished:
                 model.train()

@@ -57,6 +57,7 @@ class Perceptron(nn.Sequential):
         if 4 * len(filled) > 3 * len(x):
             return self(x)
         first, drop, relu, second, *rest = self
+        assert isinstance(first, nn.Linear) and isinstance(drop, Dropout) and isinstance(second, nn.Linear)
         if self.training and self.random:
             if drop.p <= _FEW_DROPPED:
                 some = second(relu(drop(first(x.index_select(0, filled)))))
