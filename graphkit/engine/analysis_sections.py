@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from graphkit.engine.analysis_subject import Subject
 from graphkit.engine.concentration_sections import concentration_section, quality_section, shift_section
+from graphkit.engine.orbit_sections import orbit_section
 from graphkit.engine.plots import can_plot
 from graphkit.engine.report_blocks import Headline, Paragraph, Section, Table
 from graphkit.engine.table_formats import number
@@ -29,7 +30,7 @@ def analysis_sections(subject: Subject) -> list[Section]:
     Example:
         >>> from graphkit.engine.analysis_subject import subject_of
         >>> [section.title for section in analysis_sections(subject_of("cora"))]  # doctest: +SKIP
-        ['Graph', 'Topological concentration', 'Distribution shift', 'Prediction by concentration']
+        ['Graph', 'Orbits', 'Topological concentration', 'Distribution shift', 'Prediction by concentration']
     """
     if subject.task.train.size(1) == 0:
         raise UserError(f"{subject.task.name} has no train edges; an analysis needs a graph with edges")
@@ -96,6 +97,7 @@ def graph_section(subject: Subject) -> Section | None:
 
 SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     graph_section,
+    orbit_section,
     concentration_section,
     shift_section,
     quality_section,

@@ -202,7 +202,7 @@ class NCNC(NCN):
         split_size: int | None = None,
         compat: bool = False,
     ) -> None:
-        self._completion = {  # what _head adds, which the constructor below calls
+        self._completion: dict[str, Any] = {  # what _head adds, which the constructor below calls
             "depth": depth, "scale": scale, "offset": offset, "prior": prior, "weight": completion_weight,
             "learn_prior": learn_prior, "max_residual": max_residual, "max_residual_eval": max_residual_eval,
             "split_size": split_size,

@@ -168,7 +168,7 @@ class CommonNeighborHead(nn.Module):
         if self.structure == "concat_count":
             assert pool is not None
             return self.readout(torch.cat([pool, state], 1)).squeeze(1)
-        if self.pool_mlp is not None and pool is not None:
+        if self.pool_mlp is not None and self.beta is not None and pool is not None:
             state = state + self.beta * self.pool_mlp.of_mostly_zero(pool)
         if self.other_mlp is not None and other is not None:
             state = state + self.other_mlp.of_mostly_zero(other)

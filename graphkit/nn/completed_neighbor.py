@@ -14,7 +14,9 @@ from graphkit.ops import SimpleGraph, cn_complete, cn_pool, residual_neighbors, 
 
 __all__ = ["CompletedNeighborHead", "completion_probability"]
 
-_ROW_VALUES = 2**23  # floats in one layer of the perceptrons while inner links are scored, unless split_size says else
+# floats in one layer of the perceptrons while inner links are scored, unless split_size says else: what a cache of the
+# CPU holds, and what keeps a GPU busy
+_ROW_VALUES = {"cpu": 2**19, "cuda": 2**24}
 
 
 def completion_probability(
@@ -107,7 +109,7 @@ class CompletedNeighborHead(CommonNeighborHead):
         super().__init__(channels, structure=structure, **options)
         self.depth, self.scale, self.offset, self.weight = depth, scale, offset, weight
         self.max_residual, self.max_residual_eval = max_residual, max_residual_eval
-        self.split_size = split_size or max(1, _ROW_VALUES // channels)
+        self.split_size = split_size
         self.log_prior = float(torch.tensor(prior, dtype=torch.float64).log())
         self.prior_mlp = None
         if learn_prior:
@@ -204,6 +206,7 @@ class CompletedNeighborHead(CommonNeighborHead):
             key, place = torch.unique(low * n + high, return_inverse=True)
             low, high = key // n, key % n
         links = torch.stack([low, high])
-        parts = [self.logits(x, pooled, graph, part, removed, depth) for part in links.split(self.split_size, 1)]
+        size = self.split_size or max(1, _ROW_VALUES.get(x.device.type, 2**24) // x.size(1))
+        parts = [self.logits(x, pooled, graph, part, removed, depth) for part in links.split(size, 1)]
         found = torch.cat(parts) if parts else x.new_zeros(0)
         return found if place is None else found[place]

@@ -215,6 +215,7 @@ class LinkEncoder(nn.Module):
         bias = None
         if len(self.lins):
             linear = self.lins[depth]
+            assert isinstance(linear, nn.Linear)
             bias = linear.bias
             given = depth == 0 and self.embedding is None
             h = self._of_features(linear, h, bias=False) if given else F.linear(h, linear.weight)

@@ -17,7 +17,7 @@ from graphkit.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
-TITLES = ["Graph", "Topological concentration", "Distribution shift", "Prediction by concentration"]
+TITLES = ["Graph", "Orbits", "Topological concentration", "Distribution shift", "Prediction by concentration"]
 
 
 @pytest.fixture(autouse=True)
@@ -49,11 +49,22 @@ def test_a_file_of_edges(friends, capsys):
         assert word in out
     assert f"{friends.number_of_edges():,}" in out
     page = Path("out/page.html").read_text()
-    assert page.count("data:image/svg+xml") == 3 and "friends: analysis" in page
+    assert page.count("data:image/svg+xml") == 4 and "friends: analysis" in page
     assert all(f">{title}</h2>" in page for title in TITLES)
     assert [p.name for p in Path("out").iterdir()] == ["page.html"]
     assert main(["analyze", "friends.csv", "--html", "out/again.html", "--split", "70/10/20", "--k", "5"]) == 0
     assert Path("out/again.html").read_text() == page, "the same input gives the same page, byte for byte"
+
+
+def test_orbits_of_a_known_graph():
+    Path("clique.csv").write_text("".join(f"n{u},n{v}\n" for u in range(12) for v in range(u)))
+    (orbits,) = [section for section in analysis_sections(subject_of("clique.csv")) if section.title == "Orbits"]
+    (table,) = [block for block in orbits.blocks if isinstance(block, Table)]
+    places = {row[0]: row[2:] for row in table.rows}
+    assert places["0"] == ["100.0", "11.0", "11", "11"]
+    assert places["3"] == ["100.0", "55.0", "55", "55"]  # C(11, 2) triangles at each node
+    assert places["14"] == ["100.0", "165.0", "165", "165"]  # C(11, 3) cliques of four
+    assert places["8"] == ["0.0", "0.0", "0", "0"]
 
 
 def test_options_reach_the_analysis(friends, capsys):
@@ -130,7 +141,8 @@ def test_a_page_that_cannot_be_written(friends, capsys):
 
 
 def test_without_matplotlib(friends, monkeypatch):
-    for module in (sections_module, sys.modules["graphkit.engine.concentration_sections"]):
+    for name in ("analysis_sections", "concentration_sections", "orbit_sections"):
+        module = sys.modules[f"graphkit.engine.{name}"]
         monkeypatch.setattr(module, "can_plot", lambda: False)
     found = analysis_sections(subject_of("friends.csv"))
     assert not [block for section in found for block in section.blocks if isinstance(block, Drawing)]
@@ -158,6 +170,6 @@ def test_splits_without_edges():
     ring = torch.stack([torch.arange(20), (torch.arange(20) + 1) % 20])
     task = LinkTask.from_edges("ring", ring, 20, split="100/0/0")
     subject = Subject(task, torch.zeros(20, 20), "nothing")
-    assert [section.title for section in analysis_sections(subject)] == TITLES[:2]
+    assert [section.title for section in analysis_sections(subject)] == TITLES[:3]
     with pytest.raises(UserError, match="bare has no train edges; an analysis needs a graph with edges"):
         analysis_sections(Subject(LinkTask("bare", 3, task.valid, task.valid, task.valid), None, ""))

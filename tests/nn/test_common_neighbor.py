@@ -7,6 +7,7 @@ from neighbor_graphs import N, every_pair, neighbours, random_edges, shaken, sum
 from graphkit.errors import UserError
 from graphkit.nn import CommonNeighborHead
 from graphkit.nn.common_neighbor import STRUCTURES, _few
+from graphkit.nn.perceptron import Perceptron
 from graphkit.ops import SimpleGraph
 
 F = 6
@@ -109,7 +110,7 @@ def test_the_perceptron_on_few_nodes_and_on_all_gives_the_same():
 
 
 def test_empty_sums_share_their_work_exactly():
-    head = head_of(dropout=0.5)
+    head = head_of(dropout=0.5)  # too many for the sums over dropped entries
     rows = torch.zeros(40, F, dtype=torch.float64)
     rows[::5] = states()[:8]
     for mode in (False, True):
@@ -123,6 +124,48 @@ def test_empty_sums_share_their_work_exactly():
             found.append([out.detach(), *(p.grad.clone() for p in head.pool_mlp.parameters())])
         for one, other in zip(*found, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@torch.no_grad()
+def test_rows_of_empty_sums_have_the_law_of_dropout():
+    """Every row's mask can be read off its result; the values are those of the mask, the masks those of dropout."""
+    torch.manual_seed(0)
+    mlp = Perceptron([3, 4, 40, 40], "ldrlndr", dropout=0.1, layer_norm=False).double().train()
+    first, drop, _, second = list(mlp)[:4]
+    first.bias.copy_(torch.tensor([1.0, 2.0, -1.0, 0.5]))
+    mlp.pop(-1), mlp.pop(-1)
+    torch.nn.init.normal_(second.weight)
+    x = torch.zeros(6000, 3, dtype=torch.float64)
+    x[0] = 1
+    out = mlp.of_mostly_zero(x)[1:]
+    masks = torch.cartesian_prod(*[torch.tensor([0.0, 1.0], dtype=torch.float64)] * 3)
+    active = torch.tensor([0, 1, 3])
+    scale = 1 / (1 - drop.p)
+    expected = (masks * first.bias[active] * scale) @ second.weight[:, active].T + second.bias
+    distance = (out[:, None] - expected).abs().amax(2)
+    near, which = distance.min(1)
+    assert float(near.max()) < 1e-9
+    share = torch.bincount(which, minlength=8) / len(out)
+    law = (masks * 0.9 + (1 - masks) * 0.1).prod(1)
+    assert bool(((share - law).abs() < 4 * (law * (1 - law) / len(out)).sqrt() + 1e-4).all())
+
+
+def test_gradients_of_rows_of_empty_sums():
+    mlp = Perceptron([3, 4, 5, 5], "ldrl", dropout=0.1).double().train()
+    x = torch.zeros(9, 3, dtype=torch.float64)
+    x[2] = 1
+
+    def of(weight, bias):
+        torch.manual_seed(0)
+        return torch.func.functional_call(mlp, {"3.weight": weight, "0.bias": bias}, (x,))
+
+    mlp.forward = mlp.of_mostly_zero
+    torch.manual_seed(3)
+    given = (
+        torch.randn(5, 4, dtype=torch.float64, requires_grad=True),
+        torch.randn(4, dtype=torch.float64, requires_grad=True),
+    )
+    assert torch.autograd.gradcheck(of, given)
 
 
 @torch.no_grad()
