@@ -57,7 +57,7 @@ def test_a_file_of_edges(friends, capsys):
 
 
 def test_orbits_of_a_known_graph():
-    Path("clique.csv").write_text("".join(f"n{u},n{v}\n" for u in range(12) for v in range(u)))
+    Path("clique.csv").write_text("".join(f"n{u},n{v}\nm{u},m{v}\n" for u in range(12) for v in range(u)))
     (orbits,) = [section for section in analysis_sections(subject_of("clique.csv")) if section.title == "Orbits"]
     (table,) = [block for block in orbits.blocks if isinstance(block, Table)]
     places = {row[0]: row[2:] for row in table.rows}
