@@ -323,17 +323,18 @@ Tensor zeros(const Tensor& like, int64_t rows, int64_t F, int64_t bytes) {
   return made;
 }
 
-// How a table [N, F] is cut among threads that add to it: by channels, and where these are too few by nodes. Each value has
-// one owner, who adds in the order of the rows; so the cut changes nothing.
+// How a table [N, F] is cut among threads that add to it: by channels, and where these are too few by nodes; by nodes alone
+// where lists are long. Each value has one owner, who adds in the order of the rows; so the cut changes nothing.
 struct Owners {
   int64_t step, blocks, ranges;
   std::vector<int64_t> border;
 
-  Owners(int64_t F, int64_t bytes, int64_t threads, int64_t N, const int64_t* ptr) {
+  Owners(int64_t F, int64_t bytes, int64_t threads, int64_t N, const int64_t* ptr, int64_t list_size) {
     const int64_t line = 64 / bytes;
-    step = std::max(line, ((F + threads - 1) / threads + line - 1) / line * line);
+    const bool by_nodes = list_size >= 16 * threads;
+    step = by_nodes ? std::max<int64_t>(F, 1) : std::max(line, ((F + threads - 1) / threads + line - 1) / line * line);
     blocks = (F + step - 1) / step;
-    ranges = blocks ? (threads + blocks - 1) / blocks : 1;
+    ranges = by_nodes ? threads : blocks ? (threads + blocks - 1) / blocks : 1;
     for (int64_t k = 0; k <= ranges; ++k) {
       const int64_t share = ptr ? (ptr[N] + N) / ranges * k : N / ranges * k;
       border.push_back(k == ranges ? N : ptr ? row_of_item(ptr, N, share) : share);
@@ -348,7 +349,6 @@ Tensor cn_spread(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::option
   STD_TORCH_CHECK(grad.size(0) == of.P && f.dtype != Real::kBfloat16, "the gradient must be float32 or float64 with one row per pair");
   const int64_t bytes = bytes_of(f.dtype), row_bytes = f.F * bytes;
   Tensor out = zeros(grad, g.N, f.F, bytes);
-  const Owners owners(f.F, bytes, of.slots(), g.N, g.ptr);
   const uint8_t* rows = static_cast<const uint8_t*>(f.x);
   std::unique_ptr<int32_t[]> buffer;
   std::vector<int64_t> offset, sizes, some;  // some: pairs with common neighbours
@@ -364,8 +364,10 @@ Tensor cn_spread(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::option
       sizes[p - begin] = size;
     });
     some.clear();
+    int64_t entries = 0;
     for (int64_t p = begin; p < end; ++p)
-      if (sizes[p - begin]) some.push_back(p);
+      if (sizes[p - begin]) some.push_back(p), entries += sizes[p - begin];
+    const Owners owners(f.F, bytes, of.slots(), g.N, g.ptr, some.empty() ? 0 : entries / int64_t(some.size()));
     const int64_t tasks = owners.blocks * owners.ranges;
     run_tasks(tasks, task_slots(tasks), [&](int64_t task, int64_t) {
       const int64_t first = task % owners.blocks * owners.step, last = std::min(f.F, first + owners.step), range = task / owners.blocks;
@@ -432,7 +434,7 @@ std::tuple<Tensor, Tensor> weighted_pool_backward(Tensor ptr, Tensor node, std::
   }
   Tensor grad_x = need_x ? zeros(grad, N, f.F, bytes) : torch::stable::new_empty(grad, {0}, grad.scalar_type());
   if (need_x) {
-    const Owners owners(f.F, bytes, int64_t(torch::stable::get_num_threads()), N, nullptr);
+    const Owners owners(f.F, bytes, int64_t(torch::stable::get_num_threads()), N, nullptr, 0);
     const int64_t tasks = owners.blocks * owners.ranges;
     run_tasks(tasks, task_slots(tasks), [&](int64_t task, int64_t) {
       const int64_t first = task % owners.blocks * owners.step, last = std::min(f.F, first + owners.step), range = task / owners.blocks;

@@ -219,16 +219,14 @@ class Intersections {
     const Row few = g.row(shorter(p)), many = g.row(longer(p));
     if (!few.left || !many.left) return 0;
     const int32_t* short_row = kept(few, room.kept[0]);
-    if (strategy_ == kGallop || (strategy_ != kMerge && gallop_cost(few.size, many.size) < merge_cost(few.size, many.size)))
+    if (strategy_ == kGallop || (strategy_ != kMerge && many.size > 16 && gallop_cost(few.size, many.size) < merge_cost(few.size, many.size)))
       return kernels.gallop(short_row, few.left, many.col, many.gone, many.size, to);
     return kernels.merge(short_row, few.left, kept(many, room.kept[1]), many.left, to);
   }
 
   // Cycles, roughly.
   static int64_t log2_of(int64_t n) {
-    int64_t k = 0;
-    while (n >>= 1) ++k;
-    return k;
+    return 63 - __builtin_clzll(uint64_t(n | 1));
   }
   static int64_t gallop_cost(int64_t few, int64_t many) { return few * (4 + 3 * log2_of(many)); }
   int64_t merge_cost(int64_t few, int64_t many) const { return wide_ ? 6 * few + many / 2 : 6 * (few + many); }

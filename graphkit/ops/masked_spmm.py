@@ -119,23 +119,25 @@ def masked_spmm(
     if edge_weight is not None:
         _check_weight(edge_weight, graph)
         edge_weight, reverse = edge_weight.to(real).contiguous(), graph.reverse
-    scale = None
-    if norm != "none":
-        if edge_weight is not None:
-            ones = torch.ones(num_nodes, 1, dtype=real, device=x.device)
-            arguments = (graph.ptr, graph.col, gone, ones, None, None, edge_weight, reverse, loop)
-            total = call("masked_spmm", *arguments).squeeze(1)
-        else:
-            total = (graph.degree if masked is None else masked.degree).to(real) + loop
-        positive = total > 0
-        safe = torch.where(positive, total, 1)
-        scale = torch.where(positive, safe.rsqrt() if norm == "sym" else safe.reciprocal(), 0)
-    before = scale if norm == "sym" else None
-    if scale is not None and scale.requires_grad:  # the kernel's scales are constants
-        inner = x if before is None else (x.to(real) * before[:, None]).to(x.dtype)
-        arguments = (graph.ptr, graph.col, gone, inner.contiguous(), None, None, edge_weight, reverse, loop)
-        return (call("masked_spmm", *arguments).to(real) * scale[:, None]).to(x.dtype)
-    return call("masked_spmm", graph.ptr, graph.col, gone, x.contiguous(), before, scale, edge_weight, reverse, loop)
+
+    def product(dense: Tensor, before: Tensor | None, after: Tensor | None) -> Tensor:
+        arguments = (graph.ptr, graph.col, gone, dense.contiguous(), before, after, edge_weight, reverse, loop)
+        return call("masked_spmm", *arguments)
+
+    if norm == "none":
+        return product(x, None, None)
+    if edge_weight is not None:
+        total = product(torch.ones(num_nodes, 1, dtype=real, device=x.device), None, None).squeeze(1)
+    else:
+        total = (graph.degree if masked is None else masked.degree).to(real) + loop
+    positive = total > 0
+    safe = torch.where(positive, total, 1)
+    scale = torch.where(positive, safe.rsqrt() if norm == "sym" else safe.reciprocal(), 0)
+    if not scale.requires_grad:
+        return product(x, scale if norm == "sym" else None, scale)
+    # the kernel's scales are constants
+    scaled = (x.to(real) * scale[:, None]).to(x.dtype) if norm == "sym" else x
+    return (product(scaled, None, None).to(real) * scale[:, None]).to(x.dtype)
 
 
 def accumulator(x: Tensor) -> torch.dtype:
@@ -187,7 +189,8 @@ def _spmm(ptr: Tensor, col: Tensor, gone: Tensor | None, x: Tensor, in_scale: Te
         row, far, values = row[keep], far[keep], values[keep]
     n = len(ptr) - 1
     matrix = torch.sparse_coo_tensor(torch.stack([row, far]), values, (n, n), is_coalesced=True, check_invariants=False)
-    out = matrix @ dense + loop * dense
+    out = matrix @ dense
+    out = out + loop * dense if loop else out  # zero times what is no number would be none either
     return (out if out_scale is None else out * out_scale[:, None]).to(x.dtype)
 
 

@@ -42,12 +42,12 @@ torch.save(results, sys.argv[1])
 """
 
 
-def computed(isa, path):
+def computed(isa, path, script=_SCRIPT):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))}
     environment.pop("GRAPHKIT_ISA", None)
     if isa:
         environment["GRAPHKIT_ISA"] = isa
-    subprocess.run([sys.executable, "-c", _SCRIPT, str(path)], env=environment, cwd=Path(__file__).parent, check=True)
+    subprocess.run([sys.executable, "-c", script, str(path)], env=environment, cwd=Path(__file__).parent, check=True)
     return torch.load(path, weights_only=True)
 
 
