@@ -8,6 +8,7 @@ from graphkit.analysis.concentration_report import (
     Shift,
     tc_report,
 )
+from graphkit.analysis.homophily import DirectedHomophily, Homophily, homophily
 from graphkit.analysis.node_link_quality import NodeLinkQuality, chance_level, node_link_quality, resource_allocation
 from graphkit.analysis.topological_concentration import (
     NORMS,
@@ -20,7 +21,8 @@ from graphkit.analysis.topological_concentration import (
 )
 
 __all__ = [
-    "NORMS", "ConcentrationReport", "Correlation", "Estimate", "Group", "LowPerformers", "NodeLinkQuality", "Shift",
-    "WeightedConcentration", "approximate_concentration", "chance_level", "default_beta", "node_link_quality",
-    "resource_allocation", "split_concentration", "tc_report", "topological_concentration",
+    "NORMS", "ConcentrationReport", "Correlation", "DirectedHomophily", "Estimate", "Group", "Homophily",
+    "LowPerformers", "NodeLinkQuality", "Shift", "WeightedConcentration", "approximate_concentration", "chance_level",
+    "default_beta", "homophily", "node_link_quality", "resource_allocation", "split_concentration", "tc_report",
+    "topological_concentration",
 ]  # fmt: skip
