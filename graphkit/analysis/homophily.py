@@ -114,8 +114,8 @@ def homophily(data: Any, y: Tensor | None = None, *, mask: Tensor | None = None)
 
     Source:
         Zhu et al. (NeurIPS 2020), edge; Pei et al. (ICLR 2020), node; Lim et al. (NeurIPS 2021), class-insensitive; Platonov
-        et al., Characterizing Graph Datasets for Node Classification (NeurIPS 2023), adjusted and informativeness; Rossi et al. (LoG
-        2023), patterns and the effective one.
+        et al., Characterizing Graph Datasets for Node Classification (NeurIPS 2023), adjusted and informativeness; Rossi et al.
+        (LoG 2023), patterns and the effective one.
 
     Example:
         >>> print(homophily(torch.tensor([[0, 1, 2], [1, 2, 0]]), torch.tensor([0, 0, 1])))
