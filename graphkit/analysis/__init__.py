@@ -11,6 +11,7 @@ from graphkit.analysis.concentration_report import (
 )
 from graphkit.analysis.direction_gap import DirectionGap, direction_gap
 from graphkit.analysis.guidance import Guidance, guidance_score
+from graphkit.analysis.homophily import DirectedHomophily, Homophily, homophily
 from graphkit.analysis.node_link_quality import NodeLinkQuality, chance_level, node_link_quality, resource_allocation
 from graphkit.analysis.pattern_statistics import PatternStatistics, amud_report
 from graphkit.analysis.topological_concentration import (
@@ -28,10 +29,12 @@ __all__ = [
     "AmudReport",
     "ConcentrationReport",
     "Correlation",
+    "DirectedHomophily",
     "DirectionGap",
     "Estimate",
     "Group",
     "Guidance",
+    "Homophily",
     "LowPerformers",
     "NodeLinkQuality",
     "PatternStatistics",
@@ -44,6 +47,7 @@ __all__ = [
     "default_beta",
     "direction_gap",
     "guidance_score",
+    "homophily",
     "node_link_quality",
     "resource_allocation",
     "split_concentration",

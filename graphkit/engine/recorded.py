@@ -16,8 +16,8 @@ from graphkit.errors import UserError
 __all__ = ["device_for", "recorded_run", "recorded_task"]
 
 
-def recorded_task(directory: RunDirectory, seed: int, fold: int | None = None) -> tuple[Config, Any]:
-    """The configuration of a run and the task that one of its seeds, on one of its splits, was trained on.
+def recorded_task(directory: RunDirectory, seed: int | None = None, fold: int | None = None) -> tuple[Config, Any]:
+    """The configuration of a run and the task that a seed (None: its first), on one of its splits, was trained on.
 
     Raises:
         UserError: when the run has no config.yaml, as one that was started from Python.
@@ -31,7 +31,7 @@ def recorded_task(directory: RunDirectory, seed: int, fold: int | None = None) -
             "hand the task to its methods or to graphkit.evaluate"
         )
     config = load_config(directory.config)
-    task = load(**config.data_for(seed))
+    task = load(**config.data_for(config.seeds[0] if seed is None else seed))
     return config, task if fold is None else task.at_fold(fold)
 
 

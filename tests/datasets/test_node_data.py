@@ -8,6 +8,7 @@ import torch
 import yaml
 
 import graphkit as gk
+from graphkit.analysis import homophily
 from graphkit.data import NodeTask, edge_direction, split_nodes
 from graphkit.datasets import card, cards, where
 from graphkit.errors import DataWarning, UserError
@@ -139,6 +140,18 @@ def test_variants_of_real_data_are_the_same_graph(real):
             and torch.equal(first.y, second.y)
         )
         assert first.fingerprint() == second.fingerprint()
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "edge"),
+    [("cora_ml", 0.792), ("citeseer/directed", 0.739), ("actor/canonical", 0.217), ("texas/canonical", 0.061), ("cornell", 0.123),
+     ("chameleon/filtered_directed", 0.245), ("chameleon", 0.234)],
+)  # fmt: skip
+def test_edge_homophily_of_real_data(name, edge, real):
+    found = homophily(real(name))
+    measured = found.edge if found.directed is None else found.directed.edge
+    assert measured == pytest.approx(edge, abs=0.0006)
 
 
 @pytest.fixture

@@ -48,9 +48,9 @@ def test_resumed_and_finished_trainings_say_so(task, tmp_path):
                 raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        fit(toy_model(), task, epochs=3, out=tmp_path, reporter=Stops())
+        fit(toy_model(), task, epochs=3, out=tmp_path, reporter=Stops(), checkpoint_every=0.0)
     fit(toy_model(), task, epochs=3, out=tmp_path, resume=True, reporter=PlainReporter(lines.append))
-    assert "(goes on in epoch 2 at step 0)" in lines[0]
+    assert "(goes on in epoch 2 at step 1)" in lines[0]
     fit(toy_model(), task, epochs=3, out=tmp_path, resume=True, reporter=PlainReporter(lines.append))
     assert "(trained already)" in lines[-2]
 
