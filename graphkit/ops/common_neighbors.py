@@ -72,6 +72,12 @@ class _Call:
         gone, degree = self.masked or (None, None)
         return iter((self.graph.ptr, self.graph.col, gone, degree, self.pairs))
 
+    def sets(self, which: int, cap: int | None, seed: int, counter: int) -> tuple[Tensor, Tensor, Tensor]:
+        arguments = (*self, which, *_sampling(cap, seed, counter), self.strategy)
+        if cap is not None and self.pairs.is_cuda:  # the kernel there does not sample
+            return torch.ops.graphkit_python.neighbor_sets(*arguments)
+        return call("neighbor_sets", *arguments)
+
     def degree(self) -> Tensor:
         return self.graph.degree if self.masked is None else self.masked.degree
 
@@ -116,7 +122,7 @@ def common_neighbors(
         ([0, 2, 4, 6], [2, 3, 0, 1, 2, 3])
     """
     of = _Call(edge_index, pairs, num_nodes, removed)
-    ptr, node, value = call("neighbor_sets", *of, COMMON, *_sampling(cap, seed, counter), of.strategy)
+    ptr, node, value = of.sets(COMMON, cap, seed, counter)
     return (ptr, node) if cap is None else (ptr, node, value)
 
 
@@ -161,7 +167,7 @@ def residual_neighbors(
         ([0, 1, 2], [2, 4])
     """
     of = _Call(edge_index, pairs, num_nodes, removed)
-    ptr, node, value = call("neighbor_sets", *of, RESIDUAL, *_sampling(cap, seed, counter), of.strategy)
+    ptr, node, value = of.sets(RESIDUAL, cap, seed, counter)
     return ptr, node, None if cap is None else value
 
 
@@ -254,7 +260,7 @@ def cn_pool(
     values = _node_weight(of, weight, accumulator(x))
     if cap is None:
         return call("cn_pool", *of, x.contiguous(), values, of.strategy)
-    ptr, node, value = call("neighbor_sets", *of, COMMON, *_sampling(cap, seed, counter), of.strategy)
+    ptr, node, value = of.sets(COMMON, cap, seed, counter)
     value = value.to(accumulator(x))
     return call(
         "weighted_pool", ptr, node, value if values is None else value * values[node], x.contiguous(), len(ptr) - 1
