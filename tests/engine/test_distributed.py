@@ -240,7 +240,7 @@ def test_torchrun_with_killed_workers_and_control_c(tiny, tmp_path):
         "100",
     ]
     run = torchrun(words)
-    wait_for(run, lambda: events(out, "epoch") >= 3)
+    wait_for(run, lambda: events(out, "epoch") >= 3 and RunDirectory(out).checkpoint(0).exists())
     os.kill(worker(run, 1), signal.SIGKILL)
     err = run.communicate(timeout=300)[1]
     assert run.returncode != 0, err
