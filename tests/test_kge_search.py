@@ -57,7 +57,7 @@ def test_a_search_goes_on_where_it_was_stopped(task, tmp_path):
 
 
 def test_a_training_that_diverges_is_a_line_and_no_winner(task, monkeypatch):
-    monkeypatch.setattr(kge_search, "TRAINING", {"lr": lambda draw: 1e20, "batch_size": lambda draw: 4})
+    monkeypatch.setattr(kge_search, "TRAINING", {"lr": [1e20], "batch_size": [4]})
     line = kge_search.run_trial(task, 0, kge_search.settings("DistMult", "nations", 0))
     assert line["valid"] is None and "the training has diverged" in line["error"]
     good = {"trial": 1, "valid": {"mrr": 0.2}}

@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
-import math
-import random
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +27,9 @@ from graphkit.datasets import load  # noqa: E402
 from graphkit.engine import fit  # noqa: E402
 from graphkit.engine.environment import device_name, git_commit, versions  # noqa: E402
 from graphkit.engine.progress import SilentReporter  # noqa: E402
-from graphkit.engine.run_directory import read_lines, writing  # noqa: E402
+from graphkit.engine.run_directory import writing  # noqa: E402
 from graphkit.engine.seeding import seeded  # noqa: E402
+from graphkit.engine.tune import best_trial, drawn, run_trials  # noqa: E402
 from graphkit.engine.yaml_text import dump_yaml  # noqa: E402
 from graphkit.errors import UserError, nearest  # noqa: E402
 from graphkit.models import registry  # noqa: E402
@@ -54,47 +52,37 @@ BESIDE = {
 }
 
 
-def between(low: float, high: float) -> Callable[[random.Random], float]:
-    """Log-uniform, to two digits."""
-    return lambda draw: float(f"{math.exp(draw.uniform(math.log(low), math.log(high))):.2g}")
-
-
-def one_of(*values: Any) -> Callable[[random.Random], Any]:
-    return lambda draw: draw.choice(values)
-
-
 FACTORS = {
-    "hidden_channels": one_of(64, 128, 256),
-    "objective": one_of("softmax", "logistic"),
-    "regularizer_weight": between(1e-4, 1e-1),
+    "hidden_channels": [64, 128, 256],
+    "objective": ["softmax", "logistic"],
+    "regularizer_weight": {"log": [1e-4, 1e-1]},
 }
-MODELS: dict[str, dict[str, Callable[[random.Random], Any]]] = {
+MODELS: dict[str, dict[str, Any]] = {
     "DistMult": FACTORS,
     "ComplEx": FACTORS,
     "RotatE": {
-        "hidden_channels": one_of(64, 128, 256),
-        "objective": one_of("softmax", "logistic"),
-        "margin": one_of(3.0, 6.0, 9.0),
-        "adversarial_temperature": one_of(0.5, 1.0, 2.0),
-        "regularizer_weight": between(1e-6, 1e-3),
+        "hidden_channels": [64, 128, 256],
+        "objective": ["softmax", "logistic"],
+        "margin": [3.0, 6.0, 9.0],
+        "adversarial_temperature": [0.5, 1.0, 2.0],
+        "regularizer_weight": {"log": [1e-6, 1e-3]},
     },
     "TransE": {
-        "hidden_channels": one_of(32, 64, 128),
-        "objective": one_of("softmax", "logistic", "margin"),
-        "p_norm": one_of(1.0, 2.0),
-        "scale": between(5.0, 100.0),
-        "margin": one_of(1.0, 3.0, 9.0),
-        "adversarial_temperature": one_of(0.5, 1.0, 2.0),
+        "hidden_channels": [32, 64, 128],
+        "objective": ["softmax", "logistic", "margin"],
+        "p_norm": [1.0, 2.0],
+        "scale": {"log": [5.0, 100.0]},
+        "margin": [1.0, 3.0, 9.0],
+        "adversarial_temperature": [0.5, 1.0, 2.0],
     },
 }
-TRAINING = {"lr": between(3e-3, 5e-2), "batch_size": one_of(256, 1024)}
+TRAINING: dict[str, Any] = {"lr": {"log": [3e-3, 5e-2]}, "batch_size": [256, 1024]}
 
 
 def settings(model: str, data: str, trial: int) -> dict[str, dict[str, Any]]:
     """The sections ``model``, ``loader`` and ``train`` of a trial; they depend on nothing but the arguments."""
-    draw = random.Random(f"{model}/{data}/{trial}")
-    options = {name: choose(draw) for name, choose in MODELS[model].items()}
-    lr, batch_size = TRAINING["lr"](draw), TRAINING["batch_size"](draw)
+    options = drawn({**MODELS[model], **TRAINING}, f"{model}/{data}", trial)
+    lr, batch_size = options.pop("lr"), options.pop("batch_size")
     return {
         "loader": {"batch_size": batch_size, "num_negatives": NEGATIVES},
         "model": {"name": model, **options},
@@ -110,7 +98,15 @@ def run_trial(task: Any, trial: int, sections: dict[str, dict[str, Any]]) -> dic
         model = made.for_task(task, **options)
     found: dict[str, Any]
     try:
-        run = fit(model, task, seed=0, loader=sections["loader"], reporter=SilentReporter(), **sections["train"])
+        run = fit(
+            model,
+            task,
+            seed=0,
+            loader=sections["loader"],
+            reporter=SilentReporter(),
+            score_test=False,
+            **sections["train"],
+        )
         found = {"valid": run.valid, "epoch": run.best_epoch, "epochs": len(run.history), "steps": run.steps}
         found["seconds"] = round(run.seconds, 3)
     except UserError as error:
@@ -129,23 +125,18 @@ def search(model: str, task: Any, record: Path, trials: int = TRIALS) -> list[di
     Raises:
         UserError: the record holds trials of another search space.
     """
-    lines = read_lines(record)
-    for line in lines:
-        wanted = settings(model, task.name, line["trial"])
-        if {section: line[section] for section in wanted} != wanted:
-            raise UserError(
-                f"{record}: trial {line['trial']} was drawn from another search space; remove the file to search anew"
-            )
-    done = {line["trial"] for line in lines}
-    for trial in range(trials):
-        if trial in done:
-            continue
-        lines.append(run_trial(task, trial, settings(model, task.name, trial)))
-        with writing(record) as file:
-            file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-        told = lines[-1]["valid"]["mrr"] if lines[-1]["valid"] else "diverged"
-        print(f"{record.stem} trial {trial}: valid mrr {told}", flush=True)
-    return lines
+
+    def told(line: dict[str, Any]) -> None:
+        found = line["valid"]["mrr"] if line["valid"] else "diverged"
+        print(f"{record.stem} trial {line['trial']}: valid mrr {found}", flush=True)
+
+    return run_trials(
+        record,
+        trials,
+        lambda trial: settings(model, task.name, trial),
+        lambda trial, sections: run_trial(task, trial, sections),
+        told=told,
+    )
 
 
 def best(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -154,10 +145,7 @@ def best(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Raises:
         UserError: every trial diverged.
     """
-    finished = [line for line in lines if line["valid"]]
-    if not finished:
-        raise UserError("no trial has validation metrics; widen the search space")
-    return max(finished, key=lambda line: (line["valid"]["mrr"], -line["trial"]))
+    return best_trial(lines, "mrr")
 
 
 def experiment(lines: Sequence[dict[str, Any]]) -> str:

@@ -6,13 +6,14 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graphkit.cli.parser import CommandParser
 from graphkit.cli.tables import console, print_table, result_table
 from graphkit.errors import UserError
 
 if TYPE_CHECKING:
+    from graphkit.engine.config import Config
     from graphkit.engine.progress import Reporter
 
 __all__ = ["main"]
@@ -35,6 +36,13 @@ def main(words: list[str]) -> int:
     parser.add_argument("--resume", action="store_true", help="go on with the run in the directory")
     parser.add_argument(
         "--max_steps", metavar="N", help="stop each training after N steps; short for --train.max_steps"
+    )
+    parser.add_argument(
+        "--tune", action="store_true", help="search the experiment's space by validation, write best.yaml"
+    )
+    parser.add_argument("--trials", type=int, metavar="N", help="with --tune: trials in all")
+    parser.add_argument(
+        "--minutes", type=float, metavar="M", help="with --tune: begin no trial after M minutes of training"
     )
     parser.add_argument("--print_config", action="store_true", help="show the resolved experiment and leave")
     parser.add_argument("--list", action="store_true", help="list the experiments and leave")
@@ -61,6 +69,11 @@ def main(words: list[str]) -> int:
     if arguments.print_config:
         sys.stdout.write(config.dump() if processes.first else "")
         return 0
+    if arguments.tune:
+        return _tune(config, arguments)
+    for option in ("trials", "minutes"):
+        if getattr(arguments, option) is not None:
+            raise UserError(f"--{option} is the budget of a search; pass --tune with it")
     out = arguments.out or default_out(config)
     run_experiment(config, out, arguments.resume, reporter=_reporter)
     if not processes.first:
@@ -73,6 +86,44 @@ def main(words: list[str]) -> int:
     result_table(result_rows(record.name, record.config, record.results), title=f"{record.name}, test split")
     _explained(out, record.seeds)
     console().print(f"report: {out}/report.html")
+    return 0
+
+
+def _tune(config: Config, arguments: argparse.Namespace) -> int:
+    """Search, show the trials and say how to run the best one."""
+    from graphkit.engine.tune import tune_experiment
+
+    for option in ("trials", "minutes"):
+        value = getattr(arguments, option)
+        if value is not None and not value > 0:
+            raise UserError(f"--{option} is {value}, expected a number above 0")
+    out = Path(arguments.out or Path("runs") / f"{config.name}-tune")
+
+    def told(line: dict[str, Any]) -> None:
+        found = line["valid"]
+        shown = line.get("error") or ", ".join(
+            f"{name} {value:.4f}" for name, value in found.items() if name != "count"
+        )
+        sys.stderr.write(f"trial {line['trial']}: {shown}  ({line['seconds']:.1f} s)\n")
+
+    lines, _ = tune_experiment(config, out, trials=arguments.trials, minutes=arguments.minutes, told=told)
+    select = lines[0]["select"]
+    rows = sorted((line for line in lines if line["valid"]), key=lambda line: (-line["valid"][select], line["trial"]))
+    options = list(lines[0]["options"])
+    print_table(
+        ("trial>", f"valid {select}>", *options, "time>"),
+        [
+            (
+                row["trial"],
+                f"{row['valid'][select]:.4f}",
+                *(row["options"][name] for name in options),
+                f"{row['seconds']:.1f} s",
+            )
+            for row in rows[:10]
+        ],
+        f"{config.name}: the best of {len(lines)} trials",
+    )
+    console().print(f"best options: {out}/best.yaml (graphkit run {out}/best.yaml trains and tests them)")
     return 0
 
 

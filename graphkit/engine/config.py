@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from graphkit.shipped import shipped
 __all__ = ["Config", "experiment_names", "load_config", "parse_seeds"]
 
 _RUN_OWNS = (
-    "model", "task", "seed", "out", "resume", "reporter", "loader", "evaluation", "select", "labels", "splits",
+    "model", "task", "seed", "out", "resume", "reporter", "loader", "evaluation", "select", "labels", "splits", "score_test",
 )  # fmt: skip
 _TASKS = {  # by the kind of task
     "inductive_knowledge_graph": InductiveKnowledgeGraphTask,
@@ -56,6 +57,8 @@ class Config:
             that ``data`` names with ``fold``.
         submission: what a leaderboard asks for and a run cannot know: ``method``, ``code``, ``paper``, ``contact``,
             ``external_data`` and ``official``.
+        tune: for ``graphkit run --tune``, ``space`` (option by its path -> values, see :func:`graphkit.engine.tune.drawn`),
+            ``trials``, ``minutes`` and ``splits``.
     """
 
     name: str
@@ -69,12 +72,36 @@ class Config:
     budget: str | None = None
     splits: str | list[int] | None = None
     submission: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tune: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The experiment as plain values; without ``splits`` and ``submission`` where it has none."""
+        """The experiment as plain values; without ``splits``, ``submission`` and ``tune`` where it has none."""
         values = dataclasses.asdict(self)
-        optional = {"splits": self.splits is not None, "submission": bool(self.submission)}
-        return {key: values[key] for key in values if optional.get(key, True)}
+        return {key: value for key, value in values.items() if value or key not in ("splits", "submission", "tune")}
+
+    def changed(self, options: Mapping[str, Any], *, without_tune: bool = False) -> Config:
+        """The experiment with some options changed, checked again.
+
+        Args:
+            options: values by path, such as ``{"train.lr": 0.01}``.
+            without_tune: whether to leave the search space out.
+
+        Raises:
+            UserError: for an option that there is not, or a wrong type.
+
+        Example:
+            >>> load_config("nbfnet/umls").changed({"train.lr": 0.02}).train["lr"]  # doctest: +SKIP
+            0.02
+        """
+        values = copy.deepcopy(self.to_dict())
+        for key, value in options.items():
+            section, _, name = str(key).partition(".")
+            if not name or not isinstance(values.get(section), dict) or section in ("tune", "reference"):
+                raise UserError(f"{key}: expected the path of an option, such as train.lr or model.dropout")
+            values[section][name] = value
+        if without_tune:
+            values.pop("tune", None)
+        return _resolve(values, Path(self.name), set())
 
     @property
     def split_per_seed(self) -> bool:
@@ -286,6 +313,7 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
         budget=budget,
         splits=_splits(values.get("splits"), data, where),
         submission={key: submission[key] for key in submission if submission[key] is not None},
+        tune=_tune_section(values.get("tune"), data, where),
     )
 
 
@@ -302,6 +330,29 @@ def _splits(value: Any, data: dict[str, Any], where: Callable[[str], str]) -> st
         raise UserError(
             f"{where('splits')} is {value!r}, expected all, or numbers of splits such as [0, 1, 2], or 0-4, or 0,3, each once"
         ) from None
+
+
+def _tune(
+    *, space: dict[str, Any], trials: int | None = None, minutes: float | None = None, splits: list[int] | None = None
+) -> None:
+    """Schema of the section ``tune``."""
+
+
+def _tune_section(value: Any, data: dict[str, Any], where: Callable[[str], str]) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    given = _section(value, where("tune"))
+    if "splits" in given:
+        given = {**given, "splits": _splits(given["splits"], data, lambda name: where(f"tune.{name}"))}
+        if given["splits"] == "all":
+            raise UserError(
+                f"{where('tune.splits')} is 'all', expected numbers of splits; without it the experiment's own are used"
+            )
+    found = typed_options(_tune, given, what="option of tune", where=lambda name: where(f"tune.{name}"))
+    for name in ("trials", "minutes"):
+        if found[name] is not None and not found[name] > 0:
+            raise UserError(f"{where(f'tune.{name}')} is {found[name]!r}, expected a number above 0")
+    return {name: option for name, option in found.items() if option is not None}
 
 
 def _section(value: Any, where: str) -> dict[str, Any]:

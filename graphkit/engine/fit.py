@@ -81,6 +81,7 @@ def fit(
     max_steps: int | None = None,
     tensorboard: bool = False,
     splits: str | Sequence[int] | None = None,
+    score_test: bool = True,
     reporter: Reporter | None = None,
     labels: dict[str, Any] | None = None,
 ) -> Run:
@@ -121,6 +122,8 @@ def fit(
         splits: of a task with several splits, such as ``gk.load("texas", task="node")``, train on ``"all"`` of them or on those of
             these numbers, one after the other, each from weights of its own: a model of graphkit is made anew from (seed, fold),
             another starts as it was handed in. The result is a :class:`graphkit.engine.FoldedRun`.
+        score_test: False leaves the test split alone, as a search over options should; ``Run.test`` is then empty and nothing is
+            recorded, so ``out`` has to be None.
         reporter: gets the progress; None shows a bar on a terminal and nothing elsewhere.
         labels: further fields of the lines in ``results.jsonl``, such as the name of the experiment.
 
@@ -138,6 +141,8 @@ def fit(
         >>> run.test["mrr"]  # doctest: +SKIP
         0.94
     """
+    if not score_test and out is not None:
+        raise UserError("score_test=False records nothing, so it takes no out; leave one of the two out")
     if splits is not None:
         from graphkit.engine.folds import fit_folds
 
@@ -145,8 +150,8 @@ def fit(
             model, task, splits, seed=seed, epochs=epochs, lr=lr, lr_of=lr_of, weight_decay=weight_decay,
             clip_norm=clip_norm, start=start, loader=loader, evaluation=evaluation, evaluate_every=evaluate_every,
             select=select, patience=patience, out=out, resume=resume, deterministic=deterministic, amp=amp, device=device,
-            checkpoint_every=checkpoint_every, max_steps=max_steps, tensorboard=tensorboard, reporter=reporter,
-            labels=labels,
+            checkpoint_every=checkpoint_every, max_steps=max_steps, tensorboard=tensorboard,
+            score_test=score_test, reporter=reporter, labels=labels,
         )  # fmt: skip
     loader, evaluation, select = dict(loader or {}), dict(evaluation or {}), select or task.primary_metric
     options = {
@@ -223,7 +228,8 @@ def fit(
         model.eval()
         run = processes.tell(None if directory is None else read_run(directory, seed))
         if run is None:
-            test = _evaluated(model, task, "test", {"return_ranks": True, **evaluation}, processes, guard, show)
+            asked = {"return_ranks": True, **evaluation}
+            test = _evaluated(model, task, "test", asked, processes, guard, show) if score_test else {}
             found = record_run(directory, model, task, place, options, state, test, labels, processes.size)
             run = processes.tell(found)
         if directory is not None:

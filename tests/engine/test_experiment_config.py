@@ -19,6 +19,7 @@ def edited(path, **sections):
 def test_resolved_config_has_every_default_and_only_what_people_may_set(tiny):
     config = load_config(tiny)
     owned = {"model", "task", "seed", "out", "resume", "reporter", "loader", "evaluation", "select", "labels", "splits"}
+    owned |= {"score_test"}
     defaults = {n: p.default for n, p in inspect.signature(fit).parameters.items() if n not in owned}
     assert config.train == {**defaults, "epochs": 2, "lr": 0.01}
     assert config.loader == {"batch_size": 4, "num_negatives": 2, "strict": True}

@@ -198,7 +198,7 @@ def test_mistakes_in_splits_that_the_data_show(nodes, tmp_path):
     assert not (tmp_path / "run").exists()
     with pytest.raises(UserError, match=r"splits is \[0, 3\], but data names fold 1; leave one of the two out"):
         load_config(path, ["--data.fold", "1"])
-    with pytest.raises(UserError, match="protocol.ties is 'mean', but tiny-nodes has no ranks"):
+    with pytest.raises(UserError, match=r"protocol.ties is 'mean', but tiny-nodes has no ranks"):
         run_experiment(load_config(path, ["--splits", "0", "--protocol.ties", "mean"]), tmp_path / "run")
     with pytest.raises(UserError, match="unknown option of loader 'num_negatives'"):
         load_config(path, ["--loader.num_negatives", "3"])

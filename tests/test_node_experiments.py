@@ -1,0 +1,54 @@
+"""The shipped experiments of node classification: all splits, and one budget for every model."""
+
+from pathlib import Path
+
+import pytest
+
+from graphkit.engine.config import load_config
+from graphkit.engine.tune import drawn
+from graphkit.models import NodeClassifier, registry
+
+PATHS = sorted((Path(__file__).resolve().parents[1] / "experiments" / "nodes").glob("*.yaml"))
+CONFIGS = {path.stem: load_config(path) for path in PATHS}
+SHARED = ("train.lr", "train.weight_decay", "model.dropout", "model.hidden_channels")
+
+
+def test_every_data_set_has_a_model_without_edges_and_one_with():
+    models = {}
+    for name in CONFIGS:
+        model, data = name.split("-", 1)
+        models.setdefault(data, set()).add(model)
+    assert set(models) == {"texas", "cornell", "chameleon-filtered", "cora_ml", "citeseer-directed", "minesweeper"}
+    assert all(found >= {"mlp", "gcn"} and len(found) >= 4 for found in models.values())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_an_experiment_is_what_its_name_says(name):
+    config = CONFIGS[name]
+    assert config.name == f"nodes/{name}" and config.splits == "all" and config.data["task"] == "node"
+    assert config.model["name"].lower() == name.split("-")[0]
+    assert issubclass(registry()[config.model["name"]], NodeClassifier)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_model_has_the_same_budget(name):
+    config = CONFIGS[name]
+    assert (config.tune["trials"], config.tune["splits"]) == (30, [0, 1, 2]) and "minutes" not in config.tune
+    assert config.train == CONFIGS["gcn-texas"].train
+    assert [config.tune["space"][option] for option in SHARED] == [
+        CONFIGS["gcn-texas"].tune["space"][o] for o in SHARED
+    ]
+    for trial in range(30):  # every option of the space exists and takes every value
+        config.changed(drawn(config.tune["space"], name, trial))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_models_that_know_no_direction_read_none(name):
+    config = CONFIGS[name]
+    assert config.data.get("direction") == ("undirected" if directed(config) and "dirgnn" not in name else None)
+
+
+def directed(config):
+    from graphkit.datasets import card
+
+    return card(config.data["name"]).directed
