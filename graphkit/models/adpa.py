@@ -13,6 +13,7 @@ from graphkit.data.feature_rows import FeatureRows
 from graphkit.errors import UserError, nearest
 from graphkit.models.base import Model
 from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
+from graphkit.nn.hop_linear import hop_linear
 from graphkit.nn.pattern_features import hop_decay, pattern_features
 from graphkit.nn.pattern_words import pattern_words, word_name
 from graphkit.ops import DirectedGraph
@@ -122,7 +123,7 @@ class ADPA(Model):
         if not 0 <= exponent <= 1:
             raise UserError(f"exponent is {exponent}, expected a number from 0 to 1")
         self.words = pattern_words(order)
-        self.hops, self.dropout, self.attention_order = hops, dropout, attention_order
+        self.in_channels, self.hops, self.attention_order = in_channels, hops, attention_order
         self.undirected, self.row_normalize = undirected, row_normalize
         self.legacy_scramble = legacy_scramble
         self._propagation: dict[str, Any] = {
@@ -132,7 +133,7 @@ class ADPA(Model):
         channels = len(self.words) + 1
         hop_first = attention_order == "hop_first"
         self.encoders = nn.ModuleList(
-            _Encoder(in_channels, hidden_channels, num_layers, dropout) for _ in range(channels)
+            _encoder(in_channels, hidden_channels, num_layers, dropout) for _ in range(channels)
         )
         self.pattern_attention = DirectedPatternAttention(
             hidden_channels, channels, kind=pattern_attention, squash=squash, legacy_scramble=legacy_scramble
@@ -157,7 +158,7 @@ class ADPA(Model):
         Raises:
             UserError: features of another width or not finite, too little memory (the estimate is named).
         """
-        width = self.encoders[0].in_channels
+        width = self.in_channels
         if not isinstance(x, Tensor) or x.dim() != 2 or x.shape[1] != width:
             shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise UserError(f"x is {shape}, expected features [N, {width}] as the model was made for")
@@ -182,9 +183,7 @@ class ADPA(Model):
     def classify(self, rows: Tensor) -> Tensor:
         """Logits ``[n, C]`` from rows ``[n, 1 + K p, F]`` of :meth:`precompute`: no other node has a say."""
         if self.attention_order == "hop_first":
-            by_pattern = self.hop_attention(rows)
-            channels = [rows[:, _EVERY_CHANNEL], *by_pattern.unbind(1)]
-            return self.head(self.pattern_attention(self._encode(channels)))
+            return self.head(self.pattern_attention(self._encode_hops(rows, self.hop_attention.weights(rows))))
         by_hop = [self.pattern_attention(self._encode(list(self._hop(rows, t)))) for t in range(self.hops + 1)]
         return self.head(self.hop_attention(torch.stack(by_hop, 1))[:, 0])
 
@@ -201,9 +200,8 @@ class ADPA(Model):
         if self.attention_order != "hop_first":
             raise UserError("attention weights of patterns differ by hop with attention_order='pattern_first'")
         rows = self.precompute(_features_of(data), data.edge_index)[nodes]
-        by_pattern = self.hop_attention(rows)
-        z = self._encode([rows[:, _EVERY_CHANNEL], *by_pattern.unbind(1)])
-        return {"hops": self.hop_attention.weights(rows), "patterns": self.pattern_attention.weights(z)}
+        hops = self.hop_attention.weights(rows)
+        return {"hops": hops, "patterns": self.pattern_attention.weights(self._encode_hops(rows, hops))}
 
     @property
     def patterns(self) -> list[str]:
@@ -217,6 +215,13 @@ class ADPA(Model):
 
     def _encode(self, channels: list[Tensor]) -> Tensor:
         return torch.stack([encoder(h) for encoder, h in zip(self.encoders, channels, strict=True)], 1)
+
+    def _encode_hops(self, rows: Tensor, weights: Tensor) -> Tensor:
+        """The encoders on the weighted sums over hops; the sums themselves are never all in memory."""
+        own, *others = (encoder[0] for encoder in self.encoders)
+        first = hop_linear(rows, weights, [linear.weight for linear in others], [linear.bias for linear in others])
+        channels = [own(rows[:, _EVERY_CHANNEL]), *first.unbind(0)]
+        return torch.stack([encoder[1:](h) for encoder, h in zip(self.encoders, channels, strict=True)], 1)
 
     def _answer(self, features: FeatureRows, index: Tensor | None) -> Tensor:
         """The released scramble mixes all nodes, so it needs them all; otherwise rows are taken first."""
@@ -245,14 +250,12 @@ class ADPA(Model):
             return pattern_features(graph, x, self.words, **self._propagation)
 
 
-class _Encoder(nn.Sequential):
-    def __init__(self, in_channels: int, hidden_channels: int, num_layers: int, dropout: float) -> None:
-        layers: list[nn.Module] = []
-        for layer in range(num_layers):
-            width = in_channels if layer == 0 else hidden_channels
-            layers += [nn.Linear(width, hidden_channels), nn.ReLU(), nn.Dropout(dropout)]
-        super().__init__(*layers)
-        self.in_channels = in_channels
+def _encoder(in_channels: int, hidden_channels: int, num_layers: int, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for layer in range(num_layers):
+        width = in_channels if layer == 0 else hidden_channels
+        layers += [nn.Linear(width, hidden_channels), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)
 
 
 # ---- features once per graph ------------------------------------------------------------------------------------

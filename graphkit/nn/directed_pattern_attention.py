@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.errors import UserError, nearest
+from graphkit.ops import hop_combine
 
 __all__ = ["HOP_ATTENTIONS", "PATTERN_ATTENTIONS", "DirectedPatternAttention", "HopAttention"]
 
@@ -93,10 +94,6 @@ class HopAttention(nn.Module):
             self.bias = nn.Parameter(torch.empty(num_patterns))
         elif kind == "simple":
             self.weight = nn.Parameter(torch.empty(num_patterns, hops + 1))
-        # where each pattern's hops lie in the rows of features
-        own = 1 + torch.arange(num_patterns * hops).view(num_patterns, hops)
-        slots = torch.cat([torch.zeros(num_patterns, 1, dtype=torch.int64), own], 1)
-        self.register_buffer("slots", slots, persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -131,11 +128,7 @@ class HopAttention(nn.Module):
         Args:
             features: ``[n, 1 + p K, F]``: hop 0, then hops 1..K of each pattern.
         """
-        weights = self.weights(features)
-        # one small product per node, with zeros for the hops of other patterns: hop 0 is read once for all of them
-        full = features.new_zeros(len(features), self.num_patterns, features.shape[1])
-        full = full.scatter(2, self.slots.expand(weights.shape), weights.to(features.dtype))
-        return torch.bmm(full, features)
+        return hop_combine(features, self.weights(features).to(features.dtype)).transpose(0, 1)
 
     def _squashed(self, scores: Tensor) -> Tensor:
         return scores.sigmoid() if self.squash == "sigmoid" else scores

@@ -4,6 +4,7 @@ from graphkit.ops import relational_reference  # noqa: F401  (declares the opera
 from graphkit.ops._library import OPS, backend_of, force_backend, load_native
 from graphkit.ops.csr import CSRGraph
 from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
+from graphkit.ops.hop_combine import hop_combine, hop_combine_weights
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
     edge_orbit_counts,
@@ -21,7 +22,7 @@ load_native()
 
 __all__ = [
     "OPS", "ORBIT_KEYS", "CSRGraph", "DegreeClasses", "DirectedGraph", "DirectedInfo", "SimpleGraph", "backend_of",
-    "classes_of_degrees", "degree_classes", "directed_spmm", "edge_orbit_counts", "force_backend", "orbit_adjacency",
-    "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts", "orbit_multiplicity", "pna_update", "relational_pna",
-    "relational_spmm",
+    "classes_of_degrees", "degree_classes", "directed_spmm", "edge_orbit_counts", "force_backend", "hop_combine",
+    "hop_combine_weights", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts",
+    "orbit_multiplicity", "pna_update", "relational_pna", "relational_spmm",
 ]  # fmt: skip
