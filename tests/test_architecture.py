@@ -42,7 +42,7 @@ def test_names_say_something():
     assert not [p for p in FILES if p.stem in {"utils", "util", "helpers", "helper", "misc", "common"}]
 
 
-@pytest.mark.parametrize("room", ["ops", "metrics", "data", "nn", "datasets", "models", "engine"])
+@pytest.mark.parametrize("room", ["ops", "metrics", "data", "nn", "analysis", "datasets", "models", "engine"])
 def test_public_names_are_documented(room):
     module = importlib.import_module(f"graphkit.{room}")
     for name in module.__all__:

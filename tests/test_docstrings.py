@@ -41,7 +41,7 @@ def test_examples_run(name, tmp_path, monkeypatch):
 
 
 def public_names():
-    for room in ("ops", "nn", "models", "metrics", "data"):
+    for room in ("ops", "nn", "analysis", "models", "metrics", "data"):
         module = importlib.import_module(f"graphkit.{room}")
         for name in module.__all__:
             thing = getattr(module, name)
@@ -58,7 +58,7 @@ def test_public_names_have_an_example(thing):
 
 
 def test_all_lists_what_is_there():
-    for room in ("ops", "nn", "models", "metrics", "data", "datasets", "engine"):
+    for room in ("ops", "nn", "analysis", "models", "metrics", "data", "datasets", "engine"):
         module = importlib.import_module(f"graphkit.{room}")
         assert [name for name in module.__all__ if not hasattr(module, name)] == []
         assert len(set(module.__all__)) == len(module.__all__)

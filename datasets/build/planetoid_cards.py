@@ -2,7 +2,8 @@
 
     python datasets/build/planetoid_cards.py ROOT
 
-ROOT holds Cora/raw, CiteSeer/raw and PubMed/raw with the files of the source repository. Sizes and hashes are those of
+ROOT holds Cora/raw, CiteSeer/raw and PubMed/raw with the files of the source repository, and beside each raw a folder
+geom-gcn/raw with the splits of Geom-GCN. Sizes and hashes are those of
 the files found; a file that is not there gets none, and is then pinned when a user first sees it. Everything else of a
 card stands below.
 """
@@ -16,6 +17,9 @@ from pathlib import Path
 import yaml
 
 COMMIT = "af6abf468a772cc055bec88c52e4d6f51b7c37e3"
+GEOM_GCN = (
+    "https://raw.githubusercontent.com/graphdml-uiuc-jlu/geom-gcn/f1fc0d14b3b019c562737240d06ec83b07d16a8f/splits"
+)
 PARTS = ("x", "y", "tx", "ty", "allx", "ally", "graph", "test.index")
 LICENCE = "MIT (the repository; nothing is said of the documents)"
 CITATION = (
@@ -37,6 +41,7 @@ SETS = {
             DIRECTIONS,
             RAW_WORDS,
         ],
+        "splits": ["The splits of Geom-GCN hold 1,192, 796 and 497 documents, those of the largest component alone."],
     },
     "citeseer": {
         "folder": "CiteSeer",
@@ -50,6 +55,10 @@ SETS = {
             DIRECTIONS,
             RAW_WORDS,
         ],
+        "splits": [
+            "Of the splits of Geom-GCN, numbers 4 and 5 hold two thirds of the documents of the others; documents without a class, "
+            "up to 11 a split, are taken out of them here (other loaders give them class 0)."
+        ],
     },
     "pubmed": {
         "folder": "PubMed",
@@ -60,25 +69,24 @@ SETS = {
             "No hash of ind.pubmed.allx is known to this card: the first file that is used is recorded, and kept to.",
             DIRECTIONS,
         ],
+        "splits": [],
     },
 }
 
 
+def entry(path: Path, address: str) -> dict[str, object]:
+    content = path.read_bytes() if path.is_file() else None
+    digest = hashlib.sha256(content).hexdigest() if content else None
+    size = len(content) if content else None
+    return {"path": path.name, "url": f"{address}/{path.name}", "bytes": size, "sha256": digest}
+
+
 def card(name: str, root: Path) -> dict[str, object]:
     known = SETS[name]
-    files = []
-    for part in PARTS:
-        file = f"ind.{name}.{part}"
-        path = root / str(known["folder"]) / "raw" / file
-        content = path.read_bytes() if path.is_file() else None
-        files.append(
-            {
-                "path": file,
-                "url": f"https://raw.githubusercontent.com/kimiyoung/planetoid/{COMMIT}/data/{file}",
-                "bytes": len(content) if content else None,
-                "sha256": hashlib.sha256(content).hexdigest() if content else None,
-            }
-        )
+    folder, data = root / str(known["folder"]), f"https://raw.githubusercontent.com/kimiyoung/planetoid/{COMMIT}/data"
+    files = [entry(folder / "raw" / f"ind.{name}.{part}", data) for part in PARTS]
+    splits = [f"{name}_split_0.6_0.2_{k}.npz" for k in range(10)]
+    files += [{**entry(folder / "geom-gcn" / "raw" / file, GEOM_GCN), "split": "geom-gcn"} for file in splits]
     return {
         "name": name,
         "aliases": [f"planetoid/{name}"],
@@ -86,13 +94,17 @@ def card(name: str, root: Path) -> dict[str, object]:
         "task": "graph",
         "reader": "planetoid",
         "options": {},
-        "folders": [f"planetoid/{known['folder']}/raw"],
+        "folders": [f"planetoid/{known['folder']}/raw", f"planetoid/{known['folder']}/geom-gcn/raw"],
         "files": files,
         "licence": LICENCE,
         "citation": CITATION,
-        "source": f"kimiyoung/planetoid, commit {COMMIT}, data/ind.{name}.*",
+        "source": f"kimiyoung/planetoid, commit {COMMIT}, data/ind.{name}.*; "
+        "splits of Geom-GCN: graphdml-uiuc-jlu/geom-gcn, commit f1fc0d1",
         "statistics": known["statistics"],
-        "defects": known["defects"],
+        "directed": False,
+        "direction": "citations in both directions, whichever paper cites",
+        "splits": {"public": 1, "geom-gcn": 10},
+        "defects": [*known["defects"], *known["splits"]],  # type: ignore[misc]
     }
 
 

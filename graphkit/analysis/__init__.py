@@ -1,10 +1,31 @@
 """What a graph is like before anything is trained on it, and where a trained model fails."""
 
 from graphkit.analysis.amud import AmudReport, amud
+from graphkit.analysis.concentration_report import (
+    ConcentrationReport,
+    Correlation,
+    Group,
+    LowPerformers,
+    Shift,
+    tc_report,
+)
 from graphkit.analysis.direction_gap import DirectionGap, direction_gap
 from graphkit.analysis.guidance import Guidance, guidance_score
+from graphkit.analysis.node_link_quality import NodeLinkQuality, chance_level, node_link_quality, resource_allocation
 from graphkit.analysis.pattern_statistics import PatternStatistics, amud_report
+from graphkit.analysis.topological_concentration import (
+    NORMS,
+    Estimate,
+    WeightedConcentration,
+    approximate_concentration,
+    default_beta,
+    split_concentration,
+    topological_concentration,
+)
 
 __all__ = [
-    "AmudReport", "DirectionGap", "Guidance", "PatternStatistics", "amud", "amud_report", "direction_gap", "guidance_score",
+    "NORMS", "AmudReport", "ConcentrationReport", "Correlation", "DirectionGap", "Estimate", "Group", "Guidance",
+    "LowPerformers", "NodeLinkQuality", "PatternStatistics", "Shift", "WeightedConcentration", "amud", "amud_report",
+    "approximate_concentration", "chance_level", "default_beta", "direction_gap", "guidance_score", "node_link_quality",
+    "resource_allocation", "split_concentration", "tc_report", "topological_concentration",
 ]  # fmt: skip

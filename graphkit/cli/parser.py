@@ -19,6 +19,7 @@ COMMANDS = {
     "explain": "the paths of the graph that speak for a triple",
     "report": "result table over one or several runs",
     "data": "data sets: list, info, fetch, verify, where",
+    "analyze": "what a graph is like, and where link prediction fails on it",
     "doctor": "what is installed here and whether it works",
 }
 

@@ -31,6 +31,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--out", metavar="DIR", help="run directory (default: runs/<name of the experiment>)")
     parser.add_argument("--data", metavar="FILE", help="graph of your own, as in graphkit run nbfnet/own --data x.tsv")
     parser.add_argument("--seeds", metavar="SEEDS", help="such as 0-9 or 0,3")
+    parser.add_argument("--splits", metavar="SPLITS", help="of a task with several splits: all, or such as 0-4 or 0,3")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the directory")
     parser.add_argument(
         "--max_steps", metavar="N", help="stop each training after N steps; short for --train.max_steps"
@@ -45,6 +46,7 @@ def main(words: list[str]) -> int:
     for key, value in (
         ("data.file", arguments.data),
         ("seeds", arguments.seeds),
+        ("splits", arguments.splits),
         ("train.max_steps", arguments.max_steps),
     ):
         if value is not None:

@@ -7,14 +7,17 @@ from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
 from graphkit.data.feature_rows import FeatureFile, FeatureRows
+from graphkit.data.heart_negatives import heart_negatives
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import Certificate, LeakError
+from graphkit.data.link_protocols import PROTOCOLS, LinkProtocol
 from graphkit.data.link_task import LinkTask
 from graphkit.data.message_graph import MessageGraph
 from graphkit.data.node_batch import NodeBatch
 from graphkit.data.node_loader import NodeLoader
 from graphkit.data.node_scores import score_nodes
+from graphkit.data.node_split import split_nodes
 from graphkit.data.node_task import NodeTask
 from graphkit.data.non_edges import NonEdges
 from graphkit.data.ogb_knowledge_graph import OGBKnowledgeGraphTask
@@ -29,6 +32,7 @@ from graphkit.data.top_entities import top_entities
 from graphkit.data.triples import read_triples
 
 __all__ = [
+    "PROTOCOLS",
     "Certificate",
     "EdgeDirection",
     "EdgeTable",
@@ -38,6 +42,7 @@ __all__ = [
     "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
+    "LinkProtocol",
     "LinkTask",
     "MessageGraph",
     "NodeBatch",
@@ -54,6 +59,7 @@ __all__ = [
     "count_negatives",
     "directed_edges",
     "edge_direction",
+    "heart_negatives",
     "rank_candidates",
     "rank_triples",
     "read_triples",
@@ -64,6 +70,7 @@ __all__ = [
     "score_pairs",
     "shard",
     "split_edges",
+    "split_nodes",
     "split_shares",
     "top_entities",
     "triple_keys",

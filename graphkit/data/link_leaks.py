@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from graphkit.data.leaks import SPLITS, Certificate, LeakError, _among
+from graphkit.data.link_negative_leaks import Check, check_link_negatives, failure, repeated
 from graphkit.data.non_edges import NonEdges, pair_numbers
 from graphkit.errors import UserError
 
@@ -17,25 +17,21 @@ if TYPE_CHECKING:
 
 __all__ = ["check_link_leaks"]
 
-Check = tuple[str, int, str]
-
 
 def check_link_leaks(task: LinkTask) -> Certificate:
     """Run all checks on a task, see :meth:`LinkTask.leak_check`."""
-    checks = [_pairs_sound(task), _edges_once(task), _splits_disjoint(task)]
+    notes: list[Check] = []
+    warnings: list[Check] = []
+    checks = [_pairs_sound(task), _edges_once(task, notes), _splits_disjoint(task, warnings)]
     for split in SPLITS:
         checks.append(_both_directions(task, split))
     for split in ("valid", "test"):
-        checks += [_absent_from_message_graph(task, split), _negatives_are_no_edges(task, split)]
-    notes = [*_unreached(task), *_answers_among_validation_negatives(task)]
+        checks += [_absent_from_message_graphs(task, split), *check_link_negatives(task, split, warnings)]
+    if task.use_valedges:
+        checks.append(_valid_edges_carry_messages(task))
+    notes += [*_unreached(task), *_answers_among_validation_negatives(task)]
     batch = _training_negatives_are_no_edges(task, notes)
-    return Certificate(task.name, checks if batch is None else [*checks, batch], notes)
-
-
-def _fail(task: LinkTask, what: str, pairs: Tensor, bad: Tensor) -> LeakError:
-    u, v = pairs[:, int(bad.nonzero()[0])].tolist()
-    shown = f"({u}, {v})" if task.nodes is None else f"({task.nodes[u]}, {task.nodes[v]})"
-    return LeakError(f"{task.name}: {what}: {int(bad.sum()):,} cases, such as {shown}; remove them before you train")
+    return Certificate(task.name, checks if batch is None else [*checks, batch], notes, warnings)
 
 
 def _pairs_sound(task: LinkTask) -> Check:
@@ -49,38 +45,40 @@ def _pairs_sound(task: LinkTask) -> Check:
             raise LeakError(f"{task.name}: {what}: {int(outside.sum()):,} cases, such as {bad}")
         loops = edges[0] == edges[1]
         if bool(loops.any()):
-            raise _fail(task, f"edges of {split} join a node with itself", edges, loops)
+            raise failure(task, f"edges of {split} join a node with itself", edges, loops)
         count += edges.size(1)
     return "ids in range, no self-loop", count, f"{task.num_nodes} nodes"
 
 
-def _repeated(numbers: Tensor) -> Tensor:
-    """Which numbers have occurred before."""
-    again = np.ones(numbers.numel(), dtype=bool)
-    again[np.unique(numbers.numpy(), return_index=True)[1]] = False
-    return torch.from_numpy(again)
-
-
-def _edges_once(task: LinkTask) -> Check:
+def _edges_once(task: LinkTask, notes: list[Check]) -> Check:
     count = 0
     for split in SPLITS:
         edges = task.edges(split)
-        again = _repeated(pair_numbers(edges))
+        again = repeated(pair_numbers(edges))
         if bool(again.any()):
-            raise _fail(task, f"edges stand more than once in {split}, in either direction", edges, again)
+            if not (task.repeats and split == "train"):
+                raise failure(task, f"edges stand more than once in {split}, in either direction", edges, again)
+            notes.append(("train edges that repeat an earlier one", int(again.sum()), "one edge of the message graph"))
         count += edges.size(1)
-    return "every edge once in its split", count, "directions do not matter"
+    return (
+        "every edge once in its split" + (", but for train" if task.repeats else ""),
+        count,
+        "directions do not matter",
+    )
 
 
-def _splits_disjoint(task: LinkTask) -> Check:
+def _splits_disjoint(task: LinkTask, warnings: list[Check]) -> Check:
     count = 0
     for first, second in (("train", "valid"), ("train", "test"), ("valid", "test")):
         edges = task.edges(second)
         shared = _among(pair_numbers(edges), pair_numbers(task.edges(first)))
         if bool(shared.any()):
-            raise _fail(task, f"edges of {second} are in {first} too, in either direction", edges, shared)
+            if not task.repeats:
+                raise failure(task, f"edges of {second} are in {first} too, in either direction", edges, shared)
+            warnings.append((f"edges of {second} that {first} has too", int(shared.sum()), "edges are events here"))
         count += edges.size(1)
-    return "no edge in two splits", count, "train, valid and test compared pairwise, in either direction"
+    what = "edges that stand in two splits are counted" if task.repeats else "no edge in two splits"
+    return what, count, "train, valid and test compared pairwise, in either direction"
 
 
 def _message_edges(task: LinkTask, split: str) -> Tensor:
@@ -94,31 +92,39 @@ def _both_directions(task: LinkTask, split: str) -> Check:
     forward, back = (a * task.num_nodes + b for a, b in (edges, edges.flip(0)))
     lonely = ~_among(back, forward)
     if bool(lonely.any()):
-        raise _fail(task, f"edges of the {split} message graph have no opposite direction", edges, lonely)
+        raise failure(task, f"edges of the {split} message graph have no opposite direction", edges, lonely)
     return f"every edge of the {split} message graph in both directions", edges.size(1) // 2, ""
 
 
-def _absent_from_message_graph(task: LinkTask, split: str) -> Check:
+def _absent_from_message_graphs(task: LinkTask, split: str) -> Check:
+    """No graph may show a held-out edge, but for valid edges where they are meant to carry messages."""
     edges = task.edges(split)
-    leaked = _among(pair_numbers(edges), pair_numbers(_message_edges(task, split)))
-    if bool(leaked.any()):
-        raise _fail(task, f"{split} edges are edges of their message graph, in either direction", edges, leaked)
-    return f"no {split} edge is an edge of its message graph", edges.size(1), "in either direction"
+    if task.repeats:  # what train has as well is no secret; the overlap of the splits has been counted
+        edges = edges[:, ~_among(pair_numbers(edges), pair_numbers(task.train))]
+    others = [graph for graph in SPLITS if graph != split]
+    for graph in (split, *others):
+        if task.use_valedges and (split, graph) == ("valid", "test"):
+            continue
+        leaked = _among(pair_numbers(edges), pair_numbers(_message_edges(task, graph)))
+        if task.repeats and task.use_valedges and (split, graph) == ("test", "test"):
+            leaked &= ~_among(pair_numbers(edges), pair_numbers(task.valid))
+        if bool(leaked.any()):
+            which = "their message graph" if graph == split else f"the message graph of {graph}"
+            raise failure(task, f"{split} edges are edges of {which}, in either direction", edges, leaked)
+    return f"no {split} edge is an edge of a message graph", edges.size(1), _graphs_looked_at(task, split)
 
 
-def _negatives_are_no_edges(task: LinkTask, split: str) -> Check:
-    negatives = task.negatives(split)
-    loops = negatives[0] == negatives[1]
-    if bool(loops.any()):
-        raise _fail(task, f"negatives of {split} join a node with itself", negatives, loops)
-    edges = NonEdges.of(task.known_edges(split), task.num_nodes).is_edge(negatives)
-    if bool(edges.any()):
-        raise _fail(task, f"negatives of {split} are edges of its graph, in either direction", negatives, edges)
-    again = _repeated(pair_numbers(negatives))
-    if bool(again.any()):
-        raise _fail(task, f"negatives of {split} stand there more than once", negatives, again)
-    known = {"valid": "train and valid", "test": "train, valid and test"}[split]
-    return f"no negative of {split} is an edge, none stands twice", negatives.size(1), f"edges of {known}"
+def _graphs_looked_at(task: LinkTask, split: str) -> str:
+    if task.use_valedges and split == "valid":
+        return "in either direction; that of test has them, use_valedges"
+    return "in either direction; those of train, valid and test"
+
+
+def _valid_edges_carry_messages(task: LinkTask) -> Check:
+    missing = ~_among(pair_numbers(task.valid), pair_numbers(_message_edges(task, "test")))
+    if bool(missing.any()):
+        raise failure(task, "valid edges are missing from the test message graph, use_valedges", task.valid, missing)
+    return "every valid edge is an edge of the test message graph", task.valid.size(1), "use_valedges"
 
 
 def _training_negatives_are_no_edges(task: LinkTask, notes: list[Check]) -> Check | None:
@@ -130,10 +136,10 @@ def _training_negatives_are_no_edges(task: LinkTask, notes: list[Check]) -> Chec
     train = NonEdges.of(task.train, task.num_nodes)
     strangers = ~train.is_edge(batch.positive)
     if bool(strangers.any()):
-        raise _fail(task, "positives of a training batch are no train edges", batch.positive, strangers)
+        raise failure(task, "positives of a training batch are no train edges", batch.positive, strangers)
     edges = train.is_edge(batch.negative) | (batch.negative[0] == batch.negative[1])
     if bool(edges.any()):
-        raise _fail(task, "negatives of a training batch are train edges or self-loops", batch.negative, edges)
+        raise failure(task, "negatives of a training batch are train edges or self-loops", batch.negative, edges)
     return "no negative of a sampled batch is a train edge", batch.negative.size(1), ""
 
 
@@ -149,6 +155,7 @@ def _unreached(task: LinkTask) -> list[Check]:
 
 
 def _answers_among_validation_negatives(task: LinkTask) -> list[Check]:
-    shared = _among(pair_numbers(task.negatives("valid")), pair_numbers(task.test))
+    negatives = task.negatives("valid").flatten(1)
+    shared = _among(pair_numbers(negatives[:, negatives[0] != negatives[1]]), pair_numbers(task.test))
     what = "validation negatives that are test edges"
-    return [(what, int(shared.sum()), "strict with regard to train and valid only")] if bool(shared.any()) else []
+    return [(what, int(shared.sum()), "they avoid the edges of train and valid only")] if bool(shared.any()) else []

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from graphkit.data.message_graph import MessageGraph
 from graphkit.data.non_edges import NonEdges
 from graphkit.data.pairs import PairBatch
-from graphkit.data.random_streams import permutation
+from graphkit.data.random_streams import permutation, uniform_below
 from graphkit.errors import UserError
 
 __all__ = ["PairLoader"]
@@ -23,10 +24,12 @@ class PairLoader:
 
     Args:
         graph: the message graph handed out with every batch.
-        edges: [2, n] int64 edges to train on, each once.
-        non_edges: what negatives are drawn from, uniformly and with replacement.
+        edges: [2, n] int64 edges to train on; each is a positive as often as it stands here.
+        non_edges: what negatives are drawn from, uniformly and with replacement, anew for each batch.
         batch_size: edges a batch; the last one of a pass may be smaller.
         num_negatives: negatives an edge.
+        drop_last: leave out the last batch where it is smaller, but never the only one.
+        keep_source: negatives keep the first node of their edge and draw the other one from all nodes but that.
         seed: seed of the run.
         epoch: number of the pass.
         start: first step.
@@ -36,7 +39,6 @@ class PairLoader:
         UserError: for sizes below 1, no edges, or a start beyond the end.
 
     Example:
-        >>> import torch
         >>> edges = torch.tensor([[0, 1], [1, 2]])
         >>> graph, gaps = MessageGraph.from_edges(edges, 4), NonEdges.of(edges, 4)
         >>> loader = PairLoader(graph, edges, gaps, batch_size=2, num_negatives=3)
@@ -52,6 +54,8 @@ class PairLoader:
         *,
         batch_size: int = 64,
         num_negatives: int = 1,
+        drop_last: bool = False,
+        keep_source: bool = False,
         seed: int = 0,
         epoch: int = 0,
         start: int = 0,
@@ -69,8 +73,10 @@ class PairLoader:
             raise UserError("there are no edges to load; choose a split that has some")
         self.graph, self.edges, self.non_edges = graph, edges, non_edges
         self.batch_size, self.num_negatives = batch_size, num_negatives
-        self.seed, self.epoch, self.start = seed, epoch, start
+        self.seed, self.epoch, self.start, self.keep_source = seed, epoch, start, keep_source
         whole = -(-edges.size(1) // batch_size)
+        if drop_last and edges.size(1) % batch_size and whole > 1:
+            whole -= 1
         self.stop = whole if steps is None else min(whole, steps)
         if start > self.stop:
             raise UserError(f"start is {start}, but the pass has {self.stop} steps of {batch_size} edges")
@@ -82,6 +88,13 @@ class PairLoader:
         order = permutation(self.edges.size(1), seed=self.seed, epoch=self.epoch)
         for step in range(self.start, self.stop):
             positive = self.edges[:, order[step * self.batch_size : (step + 1) * self.batch_size]]
-            count = positive.size(1) * self.num_negatives
-            negative = self.non_edges.draw(count, seed=self.seed, epoch=self.epoch, step=step)
-            yield PairBatch(self.graph, positive, negative)
+            yield PairBatch(self.graph, positive, self._negative(positive, step))
+
+    def _negative(self, positive: Tensor, step: int) -> Tensor:
+        count = positive.size(1) * self.num_negatives
+        if not self.keep_source:
+            return self.non_edges.draw(count, seed=self.seed, epoch=self.epoch, step=step)
+        source = positive[0].repeat_interleave(self.num_negatives)
+        others = torch.tensor([self.non_edges.num_nodes - 1])
+        target = uniform_below(others, count, seed=self.seed, epoch=self.epoch, step=step)[0]
+        return torch.stack([source, target + (target >= source)])

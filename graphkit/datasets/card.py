@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class CardFile:
         sha256: hash, in hexadecimal; None: not known. The first file seen is then recorded, and others are refused.
         also: other accepted contents with the same meaning, each ``{sha256, bytes, why}``.
         wheel: ``{distribution, member}`` when an installed Python distribution holds the file.
+        split: the official split that the file belongs to; it is asked for only with that split.
 
     Example:
         >>> CardFile("train.txt", "https://example.org/train.txt", 1, "00" * 32).accepted
@@ -37,6 +38,7 @@ class CardFile:
     sha256: str | None
     also: list[dict[str, Any]] = field(default_factory=list)
     wheel: dict[str, str] | None = None
+    split: str | None = None
 
     @property
     def accepted(self) -> list[tuple[int, str]]:
@@ -63,6 +65,11 @@ class Card:
         aliases: other names.
         options: arguments of the reader.
         defects: known defects, in plain words.
+        directed: of graphs, whether the stored direction of an edge means something.
+        direction: how that is known, and how the files store it, in words.
+        splits: of graphs with labels, its splits of the nodes and how many folds each has, the usual one first: names of official
+            ones, or the shares of one that is drawn, see :func:`graphkit.data.split_nodes`.
+        metric: of graphs with labels, what models are compared by; None: accuracy.
         archive: ``{url, folder}`` of a zip file that holds the files, and their folder in it; it is fetched on request only.
 
     Example:
@@ -85,6 +92,20 @@ class Card:
     options: dict[str, Any] = field(default_factory=dict)
     defects: list[str] = field(default_factory=list)
     archive: dict[str, str] | None = None
+    directed: bool | None = None
+    direction: str = ""
+    splits: dict[str, int] = field(default_factory=dict)
+    metric: str | None = None
+
+    def for_split(self, split: str | None) -> Card:
+        """The card without the files that belong to another split of the nodes.
+
+        Example:
+            >>> from graphkit.datasets import card
+            >>> len(card("cora").files), len(card("cora").for_split("public").files)
+            (18, 8)
+        """
+        return replace(self, files=[file for file in self.files if file.split in (None, split)])
 
     @property
     def slug(self) -> str:
@@ -132,6 +153,7 @@ def _check_keys(content: Any, target: type, what: str) -> None:
         if key not in known:
             raise UserError(f"{what}: " + nearest(str(key), known, "key"))
     optional = {"aliases", "options", "defects", "also", "wheel", "archive"}
+    optional |= {"directed", "direction", "splits", "metric", "split"}
     missing = [key for key in known if key not in content and key not in optional]
     if missing:
         raise UserError(f"{what} lacks {', '.join(missing)}")

@@ -61,19 +61,23 @@ def read_geom_gcn(
         channels = len(found[0][0])
         uneven = [node for node, (words, _) in found.items() if len(words) != channels]
         if uneven:
-            raise UserError(f"{nodes_file}: node {uneven[0]} has {len(found[uneven[0]][0])} features, node 0 {channels}")
+            raise UserError(
+                f"{nodes_file}: node {uneven[0]} has {len(found[uneven[0]][0])} features, node 0 {channels}"
+            )
         x = np.array([found[node][0] for node in range(nodes)], dtype=np.float32)
     else:
         x = np.zeros((nodes, int(channels or 0)), dtype=np.float32)
-        for node, (words, _) in found.items():
-            if words and not (0 <= min(words) and max(words) < x.shape[1]):
-                raise UserError(f"{nodes_file}: node {node} has the feature {max(words)}, expected 0 .. {x.shape[1] - 1}")
-            x[node, words] = 1
+        for place, (ones, _) in found.items():
+            if ones and not (min(ones) >= 0 and max(ones) < x.shape[1]):
+                raise UserError(
+                    f"{nodes_file}: node {place} has the feature {max(ones)}, expected 0 .. {x.shape[1] - 1}"
+                )
+            x[place, ones] = 1
     try:
         edges = np.array([(int(u), int(v)) for u, v in _lines(edges_file, 2)], dtype=np.int64).reshape(-1, 2)
     except ValueError as error:
         raise UserError(f"{edges_file} holds something else than ids: {error}") from None
-    if edges.size and not (0 <= int(edges.min()) and int(edges.max()) < nodes):
+    if edges.size and not (int(edges.min()) >= 0 and int(edges.max()) < nodes):
         raise UserError(f"{edges_file}: an edge leads out of the nodes 0 .. {nodes - 1} of {nodes_file.name}")
     splits = {"geom-gcn": read_geom_gcn_splits(files, nodes)} if any(map(_SPLIT.search, files)) else {}
     y = torch.tensor([found[node][1] for node in range(nodes)])
@@ -104,7 +108,9 @@ def read_geom_gcn_splits(paths: Mapping[str, Path], num_nodes: int) -> Masks:
         arrays = read_npz(path, ("train_mask", "val_mask", "test_mask"))
         for split, key in (("train", "train_mask"), ("valid", "val_mask"), ("test", "test_mask")):
             if arrays[key].shape != (num_nodes,):
-                raise UserError(f"{path}: {key} is {arrays[key].shape}, expected one entry for each of {num_nodes} nodes")
+                raise UserError(
+                    f"{path}: {key} is {arrays[key].shape}, expected one entry for each of {num_nodes} nodes"
+                )
             masks[split].append(torch.from_numpy(arrays[key].astype(bool)))
     return {split: torch.stack(parts) for split, parts in masks.items()}
 

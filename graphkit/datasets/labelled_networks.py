@@ -112,7 +112,9 @@ def read_wikics(path: Path) -> StoredGraph:
         pairs = [(node, int(target)) for node, targets in enumerate(content["links"]) for target in targets]
         edge_index = torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).t().contiguous()
         nodes = y.numel()
-        if x.size(0) != nodes or (edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < nodes):
+        if x.size(0) != nodes or (
+            edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < nodes
+        ):
             raise ValueError(f"{list(x.shape)} features, {nodes} labels, or an edge to another node")
         train, valid = (torch.tensor(content[key], dtype=torch.bool) for key in ("train_masks", "val_masks"))
         test = torch.tensor(content["test_mask"], dtype=torch.bool)[None]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from graphkit.data import LinkTask, OGBKnowledgeGraphTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
+from graphkit.datasets.heart_cache import cached_heart_negatives
+from graphkit.datasets.node_loading import node_task, wanted_split
 from graphkit.datasets.own_graph import own_graph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
 from graphkit.datasets.readers import read
@@ -17,8 +19,11 @@ from graphkit.errors import UserError, nearest
 
 __all__ = ["load", "task_kind"]
 
-_OPTIONS = ("progress", "root", "split", "split_seed", "task", "valid_triples", "variant")
-_TASKS_OF = {"graph": ("link",)}  # data that serve tasks of several kinds; others are of their one kind
+_OPTIONS = (
+    "direction", "features", "fold", "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task", "use_valedges",
+    "valid_triples", "variant",
+)  # fmt: skip
+_TASKS_OF = {"graph": ("link", "node")}  # data that serve tasks of several kinds; others are of their one kind
 
 
 def load(
@@ -28,13 +33,19 @@ def load(
     root: str | os.PathLike[str] | None = None,
     variant: str | None = None,
     task: str | None = None,
+    protocol: str | None = None,
     split: str | None = None,
-    split_seed: int | None = None,
+    split_seed: int | Literal["seed"] | None = None,
+    num_negatives: int | None = None,
+    use_valedges: bool | None = None,
+    fold: int | None = None,
+    direction: str | None = None,
+    features: str | None = None,
     valid_triples: int | None = None,
     progress: bool = False,
     **options: Any,
 ) -> Any:
-    """The task of a data set: a :class:`KnowledgeGraphTask`, or a :class:`LinkTask` for ``task="link"``.
+    """The task of a data set: a :class:`KnowledgeGraphTask`; of a graph a :class:`LinkTask` or a :class:`NodeTask`.
 
     Files are looked for under ``root``; without one under ``GRAPHKIT_DATA``, in an installed distribution that carries
     them, in the cache, and at last on the network (never with ``GRAPHKIT_OFFLINE=1``). Wherever they come from, sizes
@@ -49,9 +60,21 @@ def load(
             :func:`graphkit.datasets.load_own_graph`.
         root: folder in the public layout; then nothing is fetched.
         variant: member of a family: ``load("countries", variant="s1")`` is ``load("countries/s1")``.
-        task: for graphs, what they are to be used for: ``"link"``.
-        split: for ``"link"``, percentages of train, valid and test edges; None: ``"85/5/10"``.
-        split_seed: for ``"link"``, seed of the split and of the negatives of valid and test; None: 0.
+        task: for graphs, what they are to be used for: ``"link"`` or ``"node"``.
+        protocol: for ``"link"``, how edges are divided and what they are told from, see
+            :data:`graphkit.data.PROTOCOLS`: ``"random"``, ``"ncn"``, ``"pooled"`` or ``"heart"``; None: ``"random"``.
+        split: for ``"link"``, percentages of train, valid and test edges; None: those of the protocol, ``"85/5/10"`` or
+            for ``"ncn"`` ``"70/10/20"``. For ``"node"``, one of the card's splits, or shares of one that is drawn, see
+            :func:`graphkit.data.split_nodes`; None: the card's first.
+        split_seed: seed of a split that is drawn, for ``"link"`` of the negatives of valid and test too; None: 0. In an
+            experiment file, ``seed`` draws a split for each seed of the run.
+        num_negatives: for ``"link"``, negatives an edge of valid and test; None: 1, for the protocol ``"heart"`` 500.
+        use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored; None: no.
+        fold: for ``"node"``, which of several splits, from 0; None: the first.
+        direction: for ``"node"``, ``"undirected"`` (both directions of every edge) or ``"stored"`` (as the files have them, with a
+            warning where that means nothing); None: what the card says.
+        features: for ``"node"``, ``"own"`` (as they are), ``"rows"`` (each row divided by its sum), ``"degrees"`` (ln(1 + degree),
+            in and out) or ``"ids"`` (the identity matrix); None: its own, else degrees.
         valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation
             split; None: all of it. The test split stays whole.
         progress: whether to show a bar while fetching.
@@ -66,7 +89,11 @@ def load(
         {'entities': 135, 'relations': 46, 'train': 5216, 'valid': 652, 'test': 661}
     """
     if name is None or file is not None:
-        foreign = {"name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed}
+        foreign = {
+            "name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed, "protocol": protocol,
+            "num_negatives": num_negatives, "use_valedges": use_valedges,
+            "fold": fold, "direction": direction, "features": features,
+        }  # fmt: skip
         for option, value in foreign.items():
             if value is not None:
                 raise UserError(
@@ -77,13 +104,28 @@ def load(
     for option in options:
         raise UserError(f"{entry.name}: " + nearest(option, _OPTIONS, "option"))
     kind = task_kind(entry, task)
-    given: dict[str, Any] = {"split": split, "split_seed": split_seed}
+    if split_seed == "seed":
+        raise UserError(
+            "split_seed is 'seed', which means the seed of a run; outside of an experiment file give a number"
+        )
+    given: dict[str, Any] = {
+        "protocol": protocol, "split": split, "split_seed": split_seed, "num_negatives": num_negatives,
+        "use_valedges": use_valedges,
+    }  # fmt: skip
     given = {option: value for option, value in given.items() if value is not None}
-    if kind != "link" and given:
+    if kind not in ("link", "node") and given:
         raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(given)}")
+    of_links = [option for option in given if option not in ("split", "split_seed")]
+    if kind == "node" and of_links:
+        raise UserError(f"{', '.join(of_links)}: for the prediction of links only; leave out, or pass task='link'")
+    of_nodes: dict[str, Any] = {"fold": fold, "direction": direction, "features": features}
+    of_nodes = {option: value for option, value in of_nodes.items() if value is not None}
+    if kind != "node" and of_nodes:
+        raise UserError(f"{', '.join(of_nodes)}: for the classification of nodes only; leave out, or pass task='node'")
     if valid_triples is not None and kind != "ogb_knowledge_graph":
         raise UserError(f"{entry.name} is validated on all of its validation split; leave out valid_triples")
-    chosen = {"variant": variant, "valid_triples": valid_triples, **given}
+    chosen = {"variant": variant, "valid_triples": valid_triples, **given, **of_nodes}
+    entry = entry.for_split(wanted_split(entry, split) if kind == "node" else None)
     found = obtain(entry, root, progress=progress)
     hashes = {file.path: digest for file, _, digest in found}
     paths = {file.path: place.path for file, place, _ in found if place.path is not None}
@@ -103,8 +145,11 @@ def load(
     if kind == "link":
         graph: StoredGraph = read(entry, paths)
         return LinkTask.from_edges(
-            entry.name, graph.edges, graph.num_nodes, x=graph.x, provenance={**provenance, "task": kind}, **given
-        )
+            entry.name, graph.edges, graph.num_nodes, x=graph.x, provenance={**provenance, "task": kind},
+            heart=cached_heart_negatives, **given,
+        )  # fmt: skip
+    if kind == "node":
+        return node_task(entry, read(entry, paths), {**provenance, "task": kind}, **given, **of_nodes)
     path = processed_path(entry, hashes)
     result = read_processed(path, entry.name)
     if result is None:

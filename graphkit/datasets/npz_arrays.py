@@ -58,7 +58,7 @@ def read_npz(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> 
         raise UserError(f"{path} is damaged or no archive of plain arrays ({error}); fetch it again") from None
 
 
-def csr_rows(indptr: np.ndarray, indices: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def csr_rows(indptr: np.ndarray, indices: np.ndarray, shape: Sequence[int] | np.ndarray) -> np.ndarray:
     """The row of every entry of a compressed sparse matrix, [E] int64.
 
     Raises:
@@ -69,15 +69,15 @@ def csr_rows(indptr: np.ndarray, indices: np.ndarray, shape: Sequence[int]) -> n
         [0, 0, 2]
     """
     rows, columns = (int(size) for size in shape)
-    count = np.diff(indptr.astype(np.int64))
+    count: np.ndarray = np.diff(indptr.astype(np.int64)).astype(np.int64)
     if len(indptr) != rows + 1 or int(indptr[0]) != 0 or int(indptr[-1]) != len(indices) or bool((count < 0).any()):
         raise ValueError(f"row pointers {indptr.shape} of {len(indices)} entries do not make {rows} rows")
-    if len(indices) and not (0 <= int(indices.min()) and int(indices.max()) < columns):
+    if len(indices) and not (int(indices.min()) >= 0 and int(indices.max()) < columns):
         raise ValueError(f"a column is outside of 0 .. {columns - 1}")
     return np.repeat(np.arange(rows, dtype=np.int64), count)
 
 
-def csr_edges(indptr: np.ndarray, indices: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def csr_edges(indptr: np.ndarray, indices: np.ndarray, shape: Sequence[int] | np.ndarray) -> np.ndarray:
     """The edges [2, E] int64 of an adjacency matrix, row to column.
 
     Raises:

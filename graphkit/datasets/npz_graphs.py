@@ -40,7 +40,7 @@ def read_edge_list_npz(path: Path) -> StoredGraph:
             raise ValueError(f"features {x.shape} of labels {y.shape}")
         if edges.ndim != 2 or edges.shape[1] != 2:
             raise ValueError(f"edges {edges.shape}")
-        if edges.size and not (0 <= int(edges.min()) and int(edges.max()) < nodes):
+        if edges.size and not (int(edges.min()) >= 0 and int(edges.max()) < nodes):
             raise ValueError(f"an edge leads out of the nodes 0 .. {nodes - 1}")
         for split, mask in masks.items():
             if mask.ndim != 2 or mask.shape[1] != nodes or len(mask) != len(masks["train"]):
@@ -79,7 +79,7 @@ def read_attributed_npz(path: Path) -> StoredGraph:
     features = ("attr_data", "attr_indptr", "attr_indices", "attr_shape")
     arrays = read_npz(path, adjacency, (*features, "labels", "node_names", "class_names"))
     try:
-        edges = csr_edges(*(arrays[name] for name in adjacency))
+        edges = csr_edges(arrays["adj_indptr"], arrays["adj_indices"], arrays["adj_shape"])
         nodes, x, y = int(arrays["adj_shape"][0]), None, None
         if "attr_data" in arrays:
             data, indptr, indices, shape = (arrays[name] for name in features)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, read_triples
 from graphkit.datasets.card import Card
+from graphkit.datasets.geom_gcn import read_geom_gcn, read_geom_gcn_splits
+from graphkit.datasets.labelled_networks import read_airports, read_facebook100, read_wikics
+from graphkit.datasets.npz_graphs import read_attributed_npz, read_edge_list_npz, read_telegram
 from graphkit.datasets.ogb import read_ogb_knowledge_graph
 from graphkit.datasets.planetoid import read_planetoid
 from graphkit.datasets.stored_graph import StoredGraph
@@ -26,8 +30,57 @@ def _triples(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:
 
 
 def _planetoid(entry: Card, paths: dict[str, Path]) -> StoredGraph:
-    """``ind.NAME.allx`` and its siblings."""
-    return read_planetoid(paths)
+    """``ind.NAME.allx`` and its siblings, and the splits of Geom-GCN, where documents without a class are taken out."""
+    splits = {name: path for name, path in paths.items() if not name.startswith("ind.")}
+    graph = read_planetoid({name: path for name, path in paths.items() if name not in splits})
+    if not splits:
+        return graph
+    assert graph.y is not None
+    masks = read_geom_gcn_splits(splits, graph.num_nodes)
+    masks = {split: mask & (graph.y >= 0) for split, mask in masks.items()}
+    return replace(graph, splits={**graph.splits, "geom-gcn": masks})
+
+
+def _geom_gcn(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """``out1_graph_edges.txt``, ``out1_node_feature_label.txt`` and the files of the splits."""
+    return read_geom_gcn(paths, **entry.options)
+
+
+def _edge_list_npz(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """One archive with ``node_features``, ``node_labels``, ``edges`` and masks."""
+    return read_edge_list_npz(_only(entry, paths))
+
+
+def _attributed_npz(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """One archive with ``adj_*``, ``attr_*`` and ``labels``."""
+    return read_attributed_npz(_only(entry, paths))
+
+
+def _telegram(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """``telegram_adj.npz`` and ``telegram_labels.npy``."""
+    return read_telegram(paths["telegram_adj.npz"], paths["telegram_labels.npy"])
+
+
+def _airports(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """``NAME-airports.edgelist`` and ``labels-NAME-airports.txt``."""
+    labels = next(path for name, path in paths.items() if name.startswith("labels-"))
+    return read_airports(next(path for path in paths.values() if path != labels), labels)
+
+
+def _facebook100(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """One MATLAB file with ``A`` and ``local_info``."""
+    return read_facebook100(_only(entry, paths))
+
+
+def _wikics(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """``data.json``."""
+    return read_wikics(_only(entry, paths))
+
+
+def _only(entry: Card, paths: dict[str, Path]) -> Path:
+    if len(paths) != 1:
+        raise UserError(f"the card of {entry.name!r} names {len(paths)} files; its reader {entry.reader!r} reads one")
+    return next(iter(paths.values()))
 
 
 _INDUCTIVE = ("train", "valid", "test_facts", "test")
@@ -56,10 +109,17 @@ def _ogb_knowledge_graph(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphT
 
 
 READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
+    "airports": _airports,
+    "attributed_npz": _attributed_npz,
+    "edge_list_npz": _edge_list_npz,
+    "facebook100": _facebook100,
+    "geom_gcn": _geom_gcn,
     "inductive_triples": _inductive_triples,
     "ogb_knowledge_graph": _ogb_knowledge_graph,
     "planetoid": _planetoid,
+    "telegram": _telegram,
     "triples": _triples,
+    "wikics": _wikics,
 }
 
 

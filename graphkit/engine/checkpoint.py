@@ -1,8 +1,9 @@
 """Checkpoints: one safetensors file with all that a training needs to go on bit for bit, one with the best weights.
 
-Order of the two: the checkpoint that closes an epoch is written first, the best weights after it. A kill between the
-two leaves a checkpoint whose own weights are the best ones, so resuming writes the missing file from it. The log
-agrees in the same way: the history of epochs is in the checkpoint, and the log is restored from it.
+An epoch is closed by a checkpoint, but for epochs of less than a second, which share one: what a kill then loses is trained again
+within the second. Best weights wait for the next checkpoint, which is written first and holds them, unless they are its own; so
+a kill between the two leaves a checkpoint from which resuming writes the missing file. The log agrees in the same way: the
+history of epochs is in the checkpoint, and the log is restored from it.
 """
 
 from __future__ import annotations
@@ -99,6 +100,7 @@ class Keeper:
         self.state = TrainingState()
         self._saved = time.monotonic()
         self._best: dict[str, torch.Tensor] = {}
+        self._best_waits = False  # the best weights are not in their file yet
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Keep other processes out of the directory for a block."""
@@ -128,7 +130,7 @@ class Keeper:
         self.model.load_state_dict(_part(tensors, "model"))
         self.optimizer.load_state_dict(_optimizer_state(_part(tensors, "optimizer"), self.optimizer))
         self.state = TrainingState(**metadata["state"])
-        self._repair_best()
+        self._repair_best(_part(tensors, "best"))
         self.out.restore_log(self.seed, self.state.history)
         if not self.state.finished:
             place = {"epoch": self.state.epoch, "step": self.state.step}
@@ -142,7 +144,7 @@ class Keeper:
             self.save()
 
     def save(self) -> None:
-        """Write the checkpoint.
+        """Write the checkpoint, and then the best weights if they are new.
 
         Raises:
             UserError: when it cannot be written; the previous checkpoint is intact.
@@ -152,15 +154,21 @@ class Keeper:
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         for index, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{index}/{name}": torch.as_tensor(value) for name, value in values.items()}
+        if self._best_waits and not self._best_is_current():
+            tensors |= {f"best/{name}": tensor for name, tensor in self._best.items()}
         metadata = {"options": self.options, "state": self.state.to_json(), "rng": rng_state()}
         write_tensors(self.out.checkpoint(self.seed), tensors, metadata)
+        if self._best_waits:
+            self._save_best(self._best)
         self._saved = time.monotonic()
 
     def end_epoch(self, improved: bool) -> None:
-        """Call after each epoch: writes the checkpoint, then the best weights, then the line of the log."""
-        self.save()
+        """Call after each epoch: writes the checkpoint and the best weights when it is time, then the line of the log."""
         if improved:
-            self._save_best()
+            self._best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self._best_waits = True
+        if self.state.finished or time.monotonic() - self._saved >= min(self.every, _SHORT):
+            self.save()
         if self.out is not None:
             self.out.append_log(epoch_line(self.seed, self.state.history[-1]))
 
@@ -168,26 +176,32 @@ class Keeper:
         """Put the best weights into the model."""
         self.model.load_state_dict(self._best if self.out is None else read_tensors(self.out.best(self.seed))[0])
 
-    def _save_best(self) -> None:
-        weights = self.model.state_dict()
-        if self.out is None:
-            self._best = {name: tensor.detach().clone() for name, tensor in weights.items()}
-            return
+    def _best_is_current(self) -> bool:
+        """Whether the weights of the model are the best ones: those of the epoch that has just been closed."""
+        best = self.state.best
+        return best is not None and self.state.step == 0 and self.state.history[-1]["epoch"] == best["epoch"]
+
+    def _save_best(self, weights: dict[str, torch.Tensor]) -> None:
+        assert self.out is not None
         config = getattr(self.model, "config", None)
         metadata = {"model": type(self.model).__name__, "config": config, "select": self.options.get("select")}
         write_tensors(self.out.best(self.seed), weights, {**metadata, "seed": self.seed, **(self.state.best or {})})
+        self._best_waits = False
 
-    def _repair_best(self) -> None:
+    def _repair_best(self, kept: dict[str, torch.Tensor]) -> None:
         assert self.out is not None
         best, path = self.state.best, self.out.best(self.seed)
         if best is None or (path.exists() and read_metadata(path)["epoch"] == best["epoch"]):
             return
-        if self.state.step or self.state.history[-1]["epoch"] != best["epoch"]:
+        if kept:
+            return self._save_best(kept)
+        if not self._best_is_current():
             raise UserError(f"{path} is missing or belongs to another training; start again in another folder")
-        self._save_best()
+        self._save_best(self.model.state_dict())
 
 
 _ABSENT = object()
+_SHORT = 1.0  # seconds within which epochs share a checkpoint
 
 
 def _shown(value: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, OGBKnowledgeGraphTask
+from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, NodeTask, OGBKnowledgeGraphTask
 from graphkit.datasets import Card, load_own_graph, pinned, task_kind
 from graphkit.datasets import card as find_card
 from graphkit.datasets import load as datasets_load
@@ -23,15 +23,16 @@ from graphkit.shipped import shipped
 __all__ = ["Config", "experiment_names", "load_config", "parse_seeds"]
 
 _RUN_OWNS = (
-    "model", "task", "seed", "out", "resume", "reporter", "loader", "evaluation", "select", "labels",
+    "model", "task", "seed", "out", "resume", "reporter", "loader", "evaluation", "select", "labels", "splits",
 )  # fmt: skip
 _TASKS = {  # by the kind of task
     "inductive_knowledge_graph": InductiveKnowledgeGraphTask,
     "knowledge_graph": KnowledgeGraphTask,
     "link": LinkTask,
+    "node": NodeTask,
     "ogb_knowledge_graph": OGBKnowledgeGraphTask,
 }
-_AS_WRITTEN = re.compile(r"seeds|data\.file(\.\w+)?|data\.delimiter")  # text on the command line, never YAML
+_AS_WRITTEN = re.compile(r"seeds|splits|data\.file(\.\w+)?|data\.delimiter")  # text on the command line, never YAML
 _LOADER_OWNS = ("self", "split", "seed", "epoch", "start", "steps")
 
 
@@ -43,13 +44,16 @@ class Config:
         name: name of the experiment.
         reference: the published figures it is compared with.
         protocol: ``select`` (validation metric, None for the task's own) and ``ties``.
-        data: ``name`` and further options of ``graphkit.load``; or ``file``, a graph of one's own, its ``sha256`` and
+        data: ``name`` and further options of ``graphkit.load``, among them ``split_seed: seed``, which draws the split anew
+            with the seed of each training; or ``file``, a graph of one's own, its ``sha256`` and
             further options of :func:`graphkit.datasets.load_own_graph`.
         loader: options of ``task.loader``.
         model: ``name`` and the constructor's options, without sizes that the task gives.
         train: options of ``graphkit.fit``.
         seeds: one training each.
         budget: how long it takes and where, in words.
+        splits: of a task with several splits, ``"all"`` or the numbers of those to train on, each with every seed; None: the one
+            that ``data`` names with ``fold``.
     """
 
     name: str
@@ -61,9 +65,26 @@ class Config:
     train: dict[str, Any]
     seeds: list[int]
     budget: str | None = None
+    splits: str | list[int] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        """The experiment as plain values; without ``splits`` where it has none."""
+        values = dataclasses.asdict(self)
+        return values if self.splits is not None else {key: values[key] for key in values if key != "splits"}
+
+    @property
+    def split_per_seed(self) -> bool:
+        """Whether every seed has a split of its own, ``data: {split_seed: seed}``."""
+        return self.data.get("split_seed") == "seed"
+
+    def data_for(self, seed: int) -> dict[str, Any]:
+        """Options of ``graphkit.load`` for one seed; they differ where the split is drawn anew for each.
+
+        Example:
+            >>> Config("x", {}, {}, {"name": "cora", "split_seed": "seed"}, {}, {}, {}, [0, 1]).data_for(1)
+            {'name': 'cora', 'split_seed': 1}
+        """
+        return {**self.data, "split_seed": seed} if self.split_per_seed else self.data
 
     def dump(self) -> str:
         """The experiment as YAML; loading it gives the same experiment."""
@@ -246,7 +267,23 @@ def _resolve(values: dict[str, Any], path: Path, changed: set[str]) -> Config:
         train=train,
         seeds=seeds,
         budget=budget,
+        splits=_splits(values.get("splits"), data, where),
     )
+
+
+def _splits(value: Any, data: dict[str, Any], where: Callable[[str], str]) -> str | list[int] | None:
+    if value is None:
+        return None
+    if "fold" in data:
+        raise UserError(f"{where('splits')} is {value!r}, but data names fold {data['fold']}; leave one of the two out")
+    if value == "all":
+        return value
+    try:
+        return parse_seeds(value)
+    except UserError:
+        raise UserError(
+            f"{where('splits')} is {value!r}, expected all, or numbers of splits such as [0, 1, 2], or 0-4, or 0,3, each once"
+        ) from None
 
 
 def _section(value: Any, where: str) -> dict[str, Any]:

@@ -50,15 +50,16 @@ def evaluation_options(task: Any, **options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if known is None or name in known}
 
 
-def load_model(run_dir: str | os.PathLike[str], seed: int | None = None) -> torch.nn.Module:
+def load_model(run_dir: str | os.PathLike[str], seed: int | None = None, fold: int | None = None) -> torch.nn.Module:
     """The best model of a run, on the CPU and in evaluation mode.
 
     Args:
         run_dir: a folder that ``gk.fit(..., out=...)`` or ``graphkit run`` wrote.
         seed: the seed; None takes the one with the best validation metric (the smallest on a tie).
+        fold: of a run over several splits, which one; None takes the one with the best validation metric.
 
     Raises:
-        UserError: when the folder is no run directory, lacks the seed, or holds a model that graphkit does not have.
+        UserError: when the folder is no run directory, lacks the seed or the fold, or holds a model that graphkit does not have.
 
     Example:
         >>> load_model("runs/umls", seed=0)  # doctest: +SKIP
@@ -66,8 +67,8 @@ def load_model(run_dir: str | os.PathLike[str], seed: int | None = None) -> torc
     """
     from graphkit.models import registry
 
-    directory = RunDirectory(run_dir)
-    path = directory.best(best_seed(directory) if seed is None else known_seed(directory, seed))
+    seed, fold = best_training(RunDirectory(run_dir), seed, fold)
+    path = RunDirectory(run_dir, fold).best(seed)
     weights, metadata = read_tensors(path)
     models = registry()
     if metadata["model"] not in models or metadata["config"] is None:
@@ -80,30 +81,33 @@ def load_model(run_dir: str | os.PathLike[str], seed: int | None = None) -> torc
     return model.eval()
 
 
-def trained_seeds(directory: RunDirectory) -> list[int]:
-    """Seeds with best weights.
+def trainings(
+    directory: RunDirectory, seed: int | None = None, fold: int | None = None
+) -> list[tuple[int, int | None]]:
+    """(seed, fold) of the trainings that have best weights; those of one seed, or of one fold, where one is named.
 
     Raises:
         UserError: when there is none.
     """
-    seeds = directory.seeds()
-    if not seeds:
+    found = directory.trainings()
+    if not found:
         raise UserError(f"{directory.path} holds no trained model (no seed-K/best.safetensors); is it a run directory?")
-    return seeds
+    for what, wanted, place in (("seed", seed, 0), ("fold", fold, 1)):
+        if wanted is None:
+            continue
+        known = [pair for pair in found if pair[place] == wanted]
+        if not known:
+            have = ", ".join(str(pair) for pair in dict.fromkeys(pair[place] for pair in found) if pair is not None)
+            raise UserError(f"{directory.path} has no {what} {wanted}; it has {have or 'none'}")
+        found = known
+    return found
 
 
-def known_seed(directory: RunDirectory, seed: int) -> int:
-    seeds = trained_seeds(directory)
-    if seed not in seeds:
-        raise UserError(f"{directory.path} has no seed {seed}; it has {', '.join(map(str, seeds))}")
-    return seed
+def best_training(directory: RunDirectory, seed: int | None = None, fold: int | None = None) -> tuple[int, int | None]:
+    """(seed, fold) of the training whose best validation is the highest, the first of them on a tie."""
 
+    def score(training: tuple[int, int | None]) -> float:
+        metadata = read_metadata(RunDirectory(directory.path, training[1]).best(training[0]))
+        return float(metadata["metrics"][metadata["select"]])
 
-def best_seed(directory: RunDirectory) -> int:
-    """The seed whose best validation is the highest; the smallest of them on a tie."""
-
-    def score(seed: int) -> tuple[float, int]:
-        metadata = read_metadata(directory.best(seed))
-        return float(metadata["metrics"][metadata["select"]]), -seed
-
-    return max(trained_seeds(directory), key=score)
+    return max(trainings(directory, seed, fold), key=score)

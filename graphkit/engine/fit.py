@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +20,7 @@ from graphkit.engine.options import check_options, check_ranges, check_selection
 from graphkit.engine.progress import Reporter, SilentReporter, default_reporter
 from graphkit.engine.results import read_run, record_run
 from graphkit.engine.run_directory import RunDirectory
-from graphkit.engine.seeding import deterministic_algorithms, seeded
+from graphkit.engine.seeding import deterministic_algorithms, seed_of, seeded
 from graphkit.engine.tensorboard import with_tensorboard
 
 __all__ = ["Run", "fit"]
@@ -74,6 +75,7 @@ def fit(
     checkpoint_every: float = 60.0,
     max_steps: int | None = None,
     tensorboard: bool = False,
+    splits: str | Sequence[int] | None = None,
     reporter: Reporter | None = None,
     labels: dict[str, Any] | None = None,
 ) -> Run:
@@ -108,6 +110,9 @@ def fit(
         checkpoint_every: seconds between checkpoints within an epoch.
         max_steps: stop after so many optimizer steps in all, or None.
         tensorboard: whether to write losses and metrics for TensorBoard, beside the checkpoints of each seed.
+        splits: of a task with several splits, such as ``gk.load("texas", task="node")``, train on ``"all"`` of them or on those of
+            these numbers, one after the other, each from weights of its own: a model of graphkit is made anew from (seed, fold),
+            another starts as it was handed in. The result is a :class:`graphkit.engine.FoldedRun`.
         reporter: gets the progress; None shows a bar on a terminal and nothing elsewhere.
         labels: further fields of the lines in ``results.jsonl``, such as the name of the experiment.
 
@@ -125,6 +130,15 @@ def fit(
         >>> run.test["mrr"]  # doctest: +SKIP
         0.94
     """
+    if splits is not None:
+        from graphkit.engine.folds import fit_folds
+
+        return fit_folds(
+            model, task, splits, seed=seed, epochs=epochs, lr=lr, weight_decay=weight_decay, clip_norm=clip_norm, loader=loader,
+            evaluation=evaluation, evaluate_every=evaluate_every, select=select, patience=patience, out=out, resume=resume,
+            deterministic=deterministic, amp=amp, device=device, checkpoint_every=checkpoint_every, max_steps=max_steps,
+            tensorboard=tensorboard, reporter=reporter, labels=labels,
+        )  # fmt: skip
     loader, evaluation, select = dict(loader or {}), dict(evaluation or {}), select or task.primary_metric
     options = {
         "model": type(model).__name__, "model_config": getattr(model, "config", None), "task": task.name, "seed": seed,
@@ -132,6 +146,10 @@ def fit(
         "evaluation": evaluation, "evaluate_every": evaluate_every, "select": select, "patience": patience,
         "deterministic": deterministic, "amp": amp, "max_steps": max_steps,
     }  # fmt: skip
+    fold = getattr(task, "fold", None)
+    if fold is not None:
+        options["fold"] = fold
+    stream = seed_of(seed, fold)
     check_ranges({**options, "checkpoint_every": checkpoint_every})
     _check_task_options(loader, evaluation, task)
     check_selection(task, select)
@@ -140,24 +158,26 @@ def fit(
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda" if amp == "auto" else amp)
     model.to(place)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
-    directory = RunDirectory(out) if out is not None and processes.first else None  # the first process alone writes
+    directory = (
+        RunDirectory(out, fold) if out is not None and processes.first else None
+    )  # the first process alone writes
     keeper = Keeper(directory, seed, model, optimizer, options, checkpoint_every)
     show = SilentReporter() if not processes.first else default_reporter() if reporter is None else reporter
     show = with_tensorboard(show, directory, seed) if tensorboard and processes.first else show
     alone = processes.around_first(keeper.locked())
-    with alone, seeded(seed), deterministic_algorithms(deterministic), InterruptGuard() as guard, show:
+    with alone, seeded(stream), deterministic_algorithms(deterministic), InterruptGuard() as guard, show:
         state = processes.start(keeper, resume)
         show.begin(model, place, seed, epochs, state)
         try:
             while not state.finished:
                 model.train()
-                batches = task.loader("train", seed=seed, epoch=state.epoch, start=state.step, **loader)
+                batches = task.loader("train", seed=stream, epoch=state.epoch, start=state.step, **loader)
                 total = state.step + len(batches)
                 for batch in batches:
                     if state.steps == max_steps:
                         break
                     with autocast:
-                        loss = processes.loss(model, batch.to(place), seed, state.steps)
+                        loss = processes.loss(model, batch.to(place), stream, state.steps)
                     optimizer.zero_grad(set_to_none=True)
                     loss.backward()
                     value = processes.reduce(model, loss)

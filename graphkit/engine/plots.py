@@ -63,16 +63,16 @@ def can_plot() -> bool:
     return True
 
 
-def training_plot(epochs: Sequence[Mapping[str, Any]], best: Mapping[int, int], metric: str) -> Plot:
-    """Training loss and a validation metric per epoch, a line per seed; the best epoch of each seed is marked.
+def training_plot(epochs: Sequence[Mapping[str, Any]], best: Mapping[tuple[int, int | None], int], metric: str) -> Plot:
+    """Training loss and a validation metric per epoch, a line per training; the best epoch of each is marked.
 
     Args:
-        epochs: epoch events (``seed``, ``epoch``, ``loss``, ``valid``), sorted by seed and epoch.
-        best: best epoch by seed.
+        epochs: epoch events (``seed``, ``fold`` where there are several splits, ``epoch``, ``loss``, ``valid``), sorted.
+        best: best epoch by seed and fold (None with one split).
         metric: validation metric that selected the best epoch.
 
     Example:
-        >>> plot = training_plot([{"seed": 0, "epoch": 1, "loss": 0.5, "valid": {"mrr": 0.8}}], {0: 1}, "mrr")
+        >>> plot = training_plot([{"seed": 0, "epoch": 1, "loss": 0.5, "valid": {"mrr": 0.8}}], {(0, None): 1}, "mrr")
         >>> plot.png[1:4]
         b'PNG'
     """
@@ -80,12 +80,13 @@ def training_plot(epochs: Sequence[Mapping[str, Any]], best: Mapping[int, int], 
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    seeds = sorted({event["seed"] for event in epochs})
+    trainings = list(dict.fromkeys((event["seed"], event.get("fold")) for event in epochs))
     with matplotlib.rc_context(PLOT_STYLE):
         figure = Figure(figsize=(8.6, 3.1), layout="constrained")
         left, right = figure.subplots(1, 2)
-        for position, seed in enumerate(seeds):
-            events = [event for event in epochs if event["seed"] == seed]
+        for position, training in enumerate(trainings):
+            events = [event for event in epochs if (event["seed"], event.get("fold")) == training]
+            name = f"seed {training[0]}" + ("" if training[1] is None else f", fold {training[1]}")
             style = {
                 "color": _COLOURS[position % len(_COLOURS)],
                 "linestyle": _DASHES[position // len(_COLOURS) % len(_DASHES)],
@@ -96,10 +97,10 @@ def training_plot(epochs: Sequence[Mapping[str, Any]], best: Mapping[int, int], 
             losses = [(e["epoch"], e["loss"]) for e in events if isinstance(e.get("loss"), (int, float))]
             scores = [(e["epoch"], e["valid"][metric]) for e in events if metric in (e.get("valid") or {})]
             if losses:
-                left.plot(*zip(*losses, strict=True), label=f"seed {seed}", **style)
+                left.plot(*zip(*losses, strict=True), label=name, **style)
             if scores:
                 right.plot(*zip(*scores, strict=True), **style)
-            marked = [point for point in scores if point[0] == best.get(seed)]
+            marked = [point for point in scores if point[0] == best.get(training)]
             if marked:
                 right.plot(
                     *marked[0],
@@ -114,8 +115,8 @@ def training_plot(epochs: Sequence[Mapping[str, Any]], best: Mapping[int, int], 
         right.set(title=f"Validation {metric_name(metric)}", xlabel="Epoch", ylabel=metric_name(metric))
         for axes in (left, right):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if 1 < len(seeds) <= 24:
-            figure.legend(loc="outside right center", ncols=1 if len(seeds) <= 10 else 2)
+        if 1 < len(trainings) <= 24:
+            figure.legend(loc="outside right center", ncols=1 if len(trainings) <= 10 else 2)
         return drawn(figure)
 
 

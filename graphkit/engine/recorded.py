@@ -9,21 +9,21 @@ import torch
 
 from graphkit.datasets import load
 from graphkit.engine.config import Config, load_config
-from graphkit.engine.evaluate import best_seed, known_seed, load_model
+from graphkit.engine.evaluate import best_training, load_model
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.errors import UserError
 
 __all__ = ["device_for", "recorded_run", "recorded_task"]
 
 
-def recorded_task(directory: RunDirectory) -> tuple[Config, Any]:
-    """The configuration of a run and the task it was trained on.
+def recorded_task(directory: RunDirectory, seed: int, fold: int | None = None) -> tuple[Config, Any]:
+    """The configuration of a run and the task that one of its seeds, on one of its splits, was trained on.
 
     Raises:
         UserError: when the run has no config.yaml, as one that was started from Python.
 
     Example:
-        >>> config, task = recorded_task(RunDirectory("runs/nbfnet/umls"))  # doctest: +SKIP
+        >>> config, task = recorded_task(RunDirectory("runs/nbfnet/umls"), seed=0)  # doctest: +SKIP
     """
     if not directory.config.exists():
         raise UserError(
@@ -31,7 +31,8 @@ def recorded_task(directory: RunDirectory) -> tuple[Config, Any]:
             "hand the task to its methods or to graphkit.evaluate"
         )
     config = load_config(directory.config)
-    return config, load(**config.data)
+    task = load(**config.data_for(seed))
+    return config, task if fold is None else task.at_fold(fold)
 
 
 def device_for(config: Config, device: str | None) -> str:
@@ -61,6 +62,6 @@ def recorded_run(
         >>> model, task, seed = recorded_run("runs/nbfnet/umls")  # doctest: +SKIP
     """
     directory = RunDirectory(run_dir)
-    seed = best_seed(directory) if seed is None else known_seed(directory, seed)
-    config, task = recorded_task(directory)
-    return load_model(directory.path, seed).to(device_for(config, device)), task, seed
+    seed, fold = best_training(directory, seed)
+    config, task = recorded_task(directory, seed, fold)
+    return load_model(directory.path, seed, fold).to(device_for(config, device)), task, seed

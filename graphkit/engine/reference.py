@@ -11,7 +11,24 @@ from graphkit.errors import UserError
 
 __all__ = ["LOWER_IS_BETTER", "METRICS", "Figure", "mapping", "printed_digits", "published_figures"]
 
-METRICS = ("mrr", "hits@1", "hits@3", "hits@10", "hits@10(50)", "mr", "tail_mrr", "head_mrr", "auc", "ap")
+METRICS = (
+    "mrr",
+    "hits@1",
+    "hits@3",
+    "hits@10",
+    "hits@10(50)",
+    "hits@20",
+    "hits@50",
+    "hits@100",
+    "mr",
+    "tail_mrr",
+    "head_mrr",
+    "auc",
+    "ap",
+    "accuracy",
+    "macro_f1",
+    "roc_auc",
+)
 LOWER_IS_BETTER = frozenset({"mr"})
 
 

@@ -14,6 +14,8 @@ from graphkit.engine.explanations import read_explanations
 from graphkit.engine.plots import can_plot, rank_shares, ranks_plot, training_plot
 from graphkit.engine.reference import METRICS
 from graphkit.engine.report_blocks import Block, Code, Drawing, Headline, Paragraph, Section, Table
+from graphkit.engine.report_links import is_link_run, link_protocol_entries
+from graphkit.engine.report_nodes import is_node_run, node_protocol_entries
 from graphkit.engine.report_relations import relations_section
 from graphkit.engine.result_table import VERDICT_RULE, Row, data_name, planned_seeds, result_rows
 from graphkit.engine.run_record import RunRecord, read_epochs, read_ranks
@@ -91,6 +93,10 @@ def _result(run: RunRecord) -> Section:
     if missing:
         blocks.append(Paragraph(f"Unfinished: no result yet for {_plural(len(missing), 'seed')} ({_spans(missing)})."))
     rows = result_rows(run.name, run.config, run.results)
+    if not missing and rows[0].n < rows[0].planned and run.folds:
+        blocks.append(
+            Paragraph(f"Unfinished: {rows[0].n} of {rows[0].planned} trainings, one a seed and split, have a result.")
+        )
     # what is the same in every row of one run stands below the table, so that the table fits a page
     shared = ("data", "params", "device", "time per seed", "commit")
     blocks += result_blocks(rows, leave_out=shared)
@@ -114,9 +120,11 @@ def _training(run: RunRecord) -> Section | None:
     blocks: list[Block] = []
     if epochs:
         if can_plot():
-            best = {line["seed"]: line["epoch"] for line in run.results if isinstance(line.get("epoch"), int)}
-            seeds, metric = {event["seed"] for event in epochs}, _selecting(run)
-            alternative = f"Training loss and validation {metric_name(metric)} per epoch, {_plural(len(seeds), 'seed')}"
+            lines = [line for line in run.results if isinstance(line.get("epoch"), int)]
+            best = {(line["seed"], line.get("fold")): line["epoch"] for line in lines}
+            trainings, metric = {(event["seed"], event.get("fold")) for event in epochs}, _selecting(run)
+            count = _plural(len(trainings), "training" if run.folds else "seed")
+            alternative = f"Training loss and validation {metric_name(metric)} per epoch, {count}"
             caption = "A star marks the epoch whose weights were kept: the best on validation."
             blocks.append(Drawing("training", training_plot(epochs, best, metric), alternative, caption))
         else:
@@ -161,20 +169,25 @@ def _explanations(run: RunRecord) -> Section | None:
 
 
 def _seeds(run: RunRecord) -> Section:
-    lines = sorted(run.results, key=lambda line: (line["split"] != "test", line["split"], line["seed"]))
+    lines = sorted(
+        run.results,
+        key=lambda line: (line["split"] != "test", line["split"], line["seed"], line.get("fold") or 0),
+    )
     present = set().union(*(line["metrics"] for line in lines))
     metrics = [metric for metric in METRICS if metric in present] + sorted(present.difference((*METRICS, "count")))
     body = []
     for line in lines:
         seconds = line.get("seconds")
         body.append(
-            [str(line["seed"]), line["split"], str(line.get("epoch", "")), *(
+            [str(line["seed"]), *([str(line.get("fold", ""))] if run.folds else []), line["split"], str(line.get("epoch", "")), *(
                 number(float(line["metrics"][metric]), 2 if metric == "mr" else 4) if metric in line["metrics"] else ""
                 for metric in metrics
             ), str(line.get("steps", "")), duration(seconds) if isinstance(seconds, (int, float)) else ""]
         )  # fmt: skip
-    header = ["Seed", "Split", "Best epoch", *map(metric_name, metrics), "Steps", "Time"]
-    return Section("Seeds", [Table(header, body, [0, *range(2, len(header))])])
+    fold = ["Fold"] if run.folds else []
+    header = ["Seed", *fold, "Split", "Best epoch", *map(metric_name, metrics), "Steps", "Time"]
+    words = [place for place, name in enumerate(header) if name != "Split"]
+    return Section("Seeds and splits" if run.folds else "Seeds", [Table(header, body, words)])
 
 
 def _protocol(run: RunRecord) -> Section:
@@ -191,7 +204,8 @@ def _protocol(run: RunRecord) -> Section:
     candidates = "filtered: other known facts are left out" if filtered else "raw: other known facts are candidates too"
     candidates = _part(run.environment, "data").get("candidates") or candidates
     negatives = loader.get("num_negatives")
-    ranked, data = "auc" not in first["metrics"], _part(run.config, "data")
+    of_nodes, data = is_node_run(run), _part(run.config, "data")
+    ranked = not is_link_run(run) and not of_nodes
     what = "fact" if ranked else "edge"
     strict = f"never {'a fact' if ranked else 'an edge'} of the training split"
     strict = strict if loader.get("strict", True) else f"unchecked: may be {what}s"
@@ -201,12 +215,12 @@ def _protocol(run: RunRecord) -> Section:
         ("Selection", f"epoch with the best {select} on {validated}; the test split is not looked at"),
         ("Ties", (f"{ties}: {meaning}" if meaning else ties) if ranked else None),
         ("Candidates", (candidates if run.config else "not recorded") if ranked else None),
-        (
-            "Split",
-            f"{data['split']} of the edges at random, seed {data.get('split_seed', 0)}" if "split" in data else None,
-        ),
+        *(node_protocol_entries(run) if of_nodes else [] if ranked else link_protocol_entries(run)),
         ("Seeds", f"{_spans(run.seeds)} (n = {len(run.seeds)})"),
-        ("Negatives", f"{negatives} per {what}, {strict}" if negatives is not None else None),
+        (
+            "Negatives in training" if not ranked else "Negatives",
+            f"{negatives} per {what}, {strict}" if negatives is not None else None,
+        ),
         ("Data", data_name(run.config, run.results)),
         ("Budget", run.config.get("budget")),
     ]

@@ -12,7 +12,7 @@ from typing import Any
 from graphkit.engine.reference import LOWER_IS_BETTER, METRICS, mapping, printed_digits, published_figures
 from graphkit.errors import UserError
 
-__all__ = ["VERDICT_RULE", "Row", "planned_seeds", "result_rows", "verdict"]
+__all__ = ["VERDICT_RULE", "Row", "planned_folds", "planned_seeds", "result_rows", "verdict"]
 
 _NOT_METRICS = frozenset({"count"})
 
@@ -31,8 +31,9 @@ class Row:
         kind: ``"experiment"``, or ``"beside"`` for a baseline's figure that is cited, not run again.
         label: name of the baseline.
         source: where the published figure stands.
-        std: unbiased standard deviation over the n seeds; None for n < 2.
-        planned: seeds that the configuration asks for, at least n.
+        std: unbiased standard deviation over the n trainings; None for n < 2.
+        n: trainings: seeds, times splits where an experiment runs several.
+        planned: trainings that the configuration asks for, at least n.
         difference: ours minus the published figure.
         seconds: mean per seed.
         decimals: digits to show of ours.
@@ -127,7 +128,9 @@ def result_rows(
         >>> result_rows("nbfnet/umls", {"reference": {"metrics": {"mrr": 0.90}}}, [line])[0].verdict
         'matches'
     """
-    lines = sorted((line for line in results if line["split"] == split), key=lambda line: line["seed"])
+    lines = sorted(
+        (line for line in results if line["split"] == split), key=lambda line: (line["seed"], line.get("fold") or 0)
+    )
     reference = mapping(config.get("reference"), name, "reference") if split == "test" else {}
     where = "reference.metrics"
     published = published_figures(mapping(reference.get("metrics"), name, where), name, where)
@@ -136,7 +139,7 @@ def result_rows(
         "experiment": name,
         "data": data_name(config, lines),
         "split": split,
-        "planned": max(len(planned_seeds(config)), len(lines)),
+        "planned": max(len(planned_seeds(config)) * planned_folds(config, lines), len(lines)),
         "parameters": next((line["parameters"] for line in lines if line.get("parameters") is not None), None),
         "device": _device(lines),
         "seconds": _mean([line["seconds"] for line in lines if isinstance(line.get("seconds"), (int, float))]),
@@ -170,6 +173,19 @@ def planned_seeds(config: Mapping[str, Any]) -> list[int]:
         spans = [part.strip().split("-") for part in seeds.split(",")]
         return [seed for span in spans for seed in range(int(span[0]), int(span[-1]) + 1)]
     return [seed for seed in seeds if isinstance(seed, int)] if isinstance(seeds, list) else []
+
+
+def planned_folds(config: Mapping[str, Any], lines: Iterable[Mapping[str, Any]] = ()) -> int:
+    """How many splits a configuration asks for with each seed; how many ``all`` are stands in the results.
+
+    Example:
+        >>> planned_folds({"splits": "all"}, [{"fold": 0, "folds": 10}]), planned_folds({"splits": [0, 1]}), planned_folds({})
+        (10, 2, 1)
+    """
+    splits = config.get("splits")
+    if splits == "all":
+        return max((int(line.get("folds") or 1) for line in lines), default=1)
+    return len(splits) if isinstance(splits, list) else 1
 
 
 def data_name(config: Mapping[str, Any], lines: Sequence[Mapping[str, Any]] = ()) -> str:

@@ -32,7 +32,7 @@ def record_run(
     assert state.best is not None
     valid = state.best["metrics"]
     if directory is not None:
-        seed = options["seed"]
+        seed, fold = options["seed"], getattr(task, "fold", None)
         if ranks is not None:
             write_tensors(directory.test_ranks(seed), ranks, {"seed": seed, "ties": options["evaluation"].get("ties")})
             write_relations(directory, seed, task, ranks)
@@ -42,6 +42,7 @@ def record_run(
             "data": options["task"],
             "model": options["model"],
             "seed": seed,
+            **({} if fold is None else {"fold": fold, "folds": task.num_folds}),
             "epoch": state.best["epoch"],
             "parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
             "seconds": round(state.seconds, 3),
@@ -52,7 +53,7 @@ def record_run(
             "commit": git_commit(),
             "versions": versions(),
             "select": options["select"],
-            "ties": options["evaluation"].get("ties"),
+            "ties": options["evaluation"].get("ties") or getattr(task, "ties", None),
             "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         }
         head = {"experiment": None, **(labels or {})}

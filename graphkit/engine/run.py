@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +13,14 @@ from graphkit.engine.checkpoint import differences
 from graphkit.engine.config import Config
 from graphkit.engine.distributed import joined
 from graphkit.engine.environment import environment
-from graphkit.engine.evaluate import evaluate, evaluation_options, known_seed, load_model, trained_seeds
+from graphkit.engine.evaluate import evaluate, evaluation_options, load_model, trainings
 from graphkit.engine.fit import Run, fit
+from graphkit.engine.folds import folds_of
 from graphkit.engine.options import accepted, check_selection
 from graphkit.engine.progress import Reporter
 from graphkit.engine.recorded import recorded_task
 from graphkit.engine.run_directory import RunDirectory, read_lines, told, writing
-from graphkit.engine.seeding import seeded
+from graphkit.engine.seeding import seed_of, seeded
 from graphkit.engine.tensorboard import summary_writer
 from graphkit.engine.yaml_text import read_yaml
 from graphkit.errors import UserError, nearest
@@ -33,7 +35,7 @@ def run_experiment(
     resume: bool = False,
     reporter: Callable[[], Reporter] | None = None,
 ) -> list[Run]:
-    """Train every seed of an experiment in turn, record the results and write the report.
+    """Train every seed of an experiment in turn, on each of its splits, record the results and write the report.
 
     Args:
         config: the experiment, from :func:`graphkit.engine.config.load_config`.
@@ -43,7 +45,7 @@ def run_experiment(
         reporter: makes the reporter of each seed; None as in :func:`graphkit.fit`.
 
     Returns:
-        one Run per seed.
+        one Run per seed and split, the splits of a seed together.
 
     Raises:
         UserError: when the directory is in use and ``resume`` is false, or it belongs to another configuration (the
@@ -59,14 +61,18 @@ def run_experiment(
     unwritten = processes.on_first(lambda: _is_unwritten(directory, config, resume))
     task = processes.in_turn(lambda: _task(config))
     processes.on_first(lambda: _begin(directory, config, task, unwritten))
-    runs = [
-        fit(
-            _model(config, task, seed), task, seed=seed, out=directory.path, resume=resume, loader=config.loader,
-            evaluation=_evaluation(config, task), select=config.protocol["select"],
-            labels={"experiment": config.name}, reporter=None if reporter is None else reporter(), **config.train,
-        )
-        for seed in config.seeds
-    ]  # fmt: skip
+    runs = []
+    for seed in config.seeds:
+        if config.split_per_seed and seed != config.seeds[0]:
+            task = processes.in_turn(functools.partial(load, **config.data_for(seed)))
+        for fold in folds_of(task, config.splits):
+            one = task if fold is None else task.at_fold(fold)
+            run = fit(
+                _model(config, one, seed), one, seed=seed, out=directory.path, resume=resume, loader=config.loader,
+                evaluation=_evaluation(config, one), select=config.protocol["select"], labels=_labels(config, one),
+                reporter=None if reporter is None else reporter(), **config.train,
+            )  # fmt: skip
+            runs.append(run)
     if processes.first:
         from graphkit.engine.report import write_report
 
@@ -81,7 +87,11 @@ def default_out(config: Config) -> Path:
 
 
 def evaluate_run(
-    run_dir: str | os.PathLike[str], split: str = "test", seed: int | None = None, device: str | None = None
+    run_dir: str | os.PathLike[str],
+    split: str = "test",
+    seed: int | None = None,
+    device: str | None = None,
+    fold: int | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Score the best weights of a run again, under the protocol of its configuration; nothing is written.
 
@@ -90,9 +100,11 @@ def evaluate_run(
         split: ``"train"``, ``"valid"`` or ``"test"``.
         seed: one seed, or None for all.
         device: where; None takes the device of the configuration, else CUDA where present.
+        fold: of a run over several splits, one of them, or None for all.
 
     Yields:
-        per seed: ``seed``, ``split``, ``metrics``, and ``recorded``: the metrics in ``results.jsonl``, or None.
+        per seed and fold: ``seed``, ``fold`` (None where there is one split), ``split``, ``metrics``, and ``recorded``: the metrics
+        in ``results.jsonl``, or None.
 
     Raises:
         UserError: when the folder is no run directory, or lacks the seed or the split.
@@ -104,26 +116,38 @@ def evaluate_run(
     directory = RunDirectory(run_dir)
     if split not in ("train", "valid", "test"):
         raise UserError(nearest(split, ("train", "valid", "test"), "split"))
-    seeds = trained_seeds(directory) if seed is None else [known_seed(directory, seed)]
+    chosen = trainings(directory, seed, fold)
     processes = joined()
-    config, task = processes.in_turn(lambda: recorded_task(directory))
+    config, task = processes.in_turn(lambda: recorded_task(directory, chosen[0][0]))
     place = processes.device(device or config.train["device"])
-    recorded = {(line["seed"], line["split"]): line["metrics"] for line in read_lines(directory.results)}
-    for one in seeds:
-        model = load_model(directory.path, one).to(place)
+    lines = read_lines(directory.results)
+    recorded = {(line["seed"], line.get("fold"), line["split"]): line["metrics"] for line in lines}
+    for one, number in chosen:
+        if config.split_per_seed and one != chosen[0][0]:
+            config, task = processes.in_turn(functools.partial(recorded_task, directory, one))
+        task = task if number is None else task.at_fold(number)
+        model = load_model(directory.path, one, number).to(place)
         sharing = evaluation_options(task, processes=processes)
         metrics = processes.tell(evaluate(model, task, split, **_evaluation(config, task), **sharing))
-        yield {"seed": one, "split": split, "metrics": metrics, "recorded": recorded.get((one, split))}
+        found = {"seed": one, "fold": number, "split": split, "metrics": metrics}
+        yield {**found, "recorded": recorded.get((one, number, split))}
 
 
 def _task(config: Config) -> Any:
-    task = load(**config.data)
+    task = load(**config.data_for(config.seeds[0]))
     _check_protocol(config, task)
+    folds_of(task, config.splits)
     # a mistake in the model's options, or a missing package, shows before anything is written
     _model(config, task, config.seeds[0])
     if config.train["tensorboard"]:
         summary_writer()
     return task
+
+
+def _labels(config: Config, task: Any) -> dict[str, Any]:
+    """Further fields of a seed's results: the experiment, and the split where each seed has one of its own."""
+    drawn = {"split_drawn": task.provenance.get("split")} if config.split_per_seed else {}
+    return {"experiment": config.name, **drawn}
 
 
 def _begin(directory: RunDirectory, config: Config, task: Any, unwritten: bool) -> None:
@@ -134,9 +158,9 @@ def _begin(directory: RunDirectory, config: Config, task: Any, unwritten: bool) 
 
 
 def _model(config: Config, task: Any, seed: int) -> Any:
-    """The untrained model of a seed; its weights come from the seed alone."""
+    """The untrained model of a seed, on a task with several splits of one of them; nothing else decides its weights."""
     options = {key: value for key, value in config.model.items() if key != "name"}
-    with seeded(seed):
+    with seeded(seed_of(seed, getattr(task, "fold", None))):
         return registry()[config.model["name"]].for_task(task, **options)
 
 
@@ -151,14 +175,24 @@ def _is_unwritten(directory: RunDirectory, config: Config, resume: bool) -> bool
             f"{directory.path} has content but no config.yaml, so it is no run to resume; choose another --out"
         )
     old, wanted = read_yaml(directory.config), config.to_dict()
-    longer = set(old.get("seeds") or ()) < set(config.seeds)
-    changed = differences({**old, "seeds": None}, {**wanted, "seeds": None}) if longer else differences(old, wanted)
+    longer = old != wanted and _goes_further(old, config)
+    scope = {"seeds": None, "splits": None}
+    changed = differences({**old, **scope}, {**wanted, **scope}) if longer else differences(old, wanted)
     if changed:
         raise UserError(
             f"{directory.path} was run with another configuration; undo the changes or choose another --out "
             "(old -> new):\n  " + "\n  ".join(changed)
         )
-    return longer  # more seeds of the same experiment: its configuration is written anew
+    return longer  # more seeds or splits of the same experiment: its configuration is written anew
+
+
+def _goes_further(old: dict[str, Any], config: Config) -> bool:
+    """Whether an experiment has the seeds and the splits of another one, maybe with more of them."""
+    before = old.get("splits")
+    splits = before == config.splits or (before is not None and config.splits == "all")
+    if isinstance(before, list) and isinstance(config.splits, list):
+        splits = set(before) <= set(config.splits)
+    return splits and set(old.get("seeds") or ()) <= set(config.seeds)
 
 
 def _evaluation(config: Config, task: Any) -> dict[str, Any]:

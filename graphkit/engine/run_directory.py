@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -52,37 +53,52 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 class RunDirectory:
     """Names and writers of the files in a run directory.
 
+    Args:
+        path: the folder.
+        fold: number of the split that a training is on, where its task has several; its files lie one folder deeper, and its
+            records name it.
+
     Example:
         >>> RunDirectory("runs/umls").checkpoint(3).as_posix()
         'runs/umls/seed-3/checkpoint.safetensors'
+        >>> RunDirectory("runs/texas", fold=7).best(3).as_posix()
+        'runs/texas/seed-3/fold-7/best.safetensors'
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | os.PathLike[str], fold: int | None = None) -> None:
+        self.path, self.fold = Path(path), fold
         self.config = self.path / "config.yaml"
         self.environment = self.path / "environment.json"
         self.results = self.path / "results.jsonl"
         self.log = self.path / "log.jsonl"
 
+    def folder(self, seed: int) -> Path:
+        """Where the files of a training lie."""
+        return self.path / f"seed-{seed}" / ("" if self.fold is None else f"fold-{self.fold}")
+
     def checkpoint(self, seed: int) -> Path:
-        return self.path / f"seed-{seed}" / "checkpoint.safetensors"
+        return self.folder(seed) / "checkpoint.safetensors"
 
     def best(self, seed: int) -> Path:
-        return self.path / f"seed-{seed}" / "best.safetensors"
+        return self.folder(seed) / "best.safetensors"
 
     def test_ranks(self, seed: int) -> Path:
-        return self.path / f"seed-{seed}" / "test_ranks.safetensors"
+        return self.folder(seed) / "test_ranks.safetensors"
 
     def explanations(self, seed: int) -> Path:
-        return self.path / f"seed-{seed}" / "explanations.json"
+        return self.folder(seed) / "explanations.json"
 
     def test_relations(self, seed: int) -> Path:
-        return self.path / f"seed-{seed}" / "test_relations.json"
+        return self.folder(seed) / "test_relations.json"
 
-    def seeds(self) -> list[int]:
-        """Seeds that have best weights."""
-        found = (folder.name.removeprefix("seed-") for folder in self.path.glob("seed-*"))
-        return sorted(int(name) for name in found if name.isdigit() and self.best(int(name)).exists())
+    def trainings(self) -> list[tuple[int, int | None]]:
+        """(seed, fold) of every training that has best weights, in order; fold is None where there is one split."""
+        found = []
+        for best in (*self.path.glob("seed-*/best.safetensors"), *self.path.glob("seed-*/fold-*/best.safetensors")):
+            named = re.fullmatch(r"seed-(\d+)(?:/fold-(\d+))?", best.parent.relative_to(self.path).as_posix())
+            if named:
+                found.append((int(named[1]), None if named[2] is None else int(named[2])))
+        return sorted(found, key=lambda pair: (pair[0], -1 if pair[1] is None else pair[1]))
 
     def has_content(self) -> bool:
         """True when it holds anything besides the lock and remains of an unfinished write."""
@@ -112,38 +128,44 @@ class RunDirectory:
                 raise UserError(
                     f"another process is at work in {self.path}; wait for it or use another folder"
                 ) from error
-            for pattern in (".*.part", "seed-*/.*.part"):
+            for pattern in (".*.part", "seed-*/.*.part", "seed-*/fold-*/.*.part"):
                 for remains in self.path.glob(pattern):
                     remains.unlink(missing_ok=True)
             yield
 
     def append_log(self, record: dict[str, Any]) -> None:
+        record = self._named(record)
         with told(self.log):
             self.path.mkdir(parents=True, exist_ok=True)
             with self.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
 
     def restore_log(self, seed: int, history: list[dict[str, Any]]) -> None:
-        """Make the epoch lines of a seed equal to the history in its checkpoint: none twice, none missing."""
+        """Make the epoch lines of a training equal to the history in its checkpoint: none twice, none missing."""
         if not self.log.exists() and not history:
             return
-        wanted = {record["epoch"]: epoch_line(seed, record) for record in history}
+        wanted = {record["epoch"]: self._named(epoch_line(seed, record)) for record in history}
         kept = []
         for line in read_lines(self.log):
-            own = line.get("event") == "epoch" and line.get("seed") == seed
+            own = line.get("event") == "epoch" and (line.get("seed"), line.get("fold")) == (seed, self.fold)
             if not own or wanted.pop(line["epoch"], None) is not None:
                 kept.append(line)
         self._rewrite(self.log, kept + list(wanted.values()))
 
     def write_results(self, lines: list[dict[str, Any]]) -> None:
-        """Add lines to results.jsonl in one atomic write; a line of the same seed and split is replaced."""
-        new = {(line["seed"], line["split"]) for line in lines}
-        kept = [line for line in read_lines(self.results) if (line["seed"], line["split"]) not in new]
+        """Add lines to results.jsonl in one atomic write; a line of the same seed, fold and split is replaced."""
+
+        def key(line: dict[str, Any]) -> tuple[Any, ...]:
+            return line["seed"], line.get("fold"), line["split"]
+
+        new = set(map(key, lines))
+        kept = [line for line in read_lines(self.results) if key(line) not in new]
         self._rewrite(self.results, kept + lines)
 
     def results_of(self, seed: int) -> dict[str, dict[str, Any]]:
-        """Lines of a seed by split."""
-        return {line["split"]: line for line in read_lines(self.results) if line["seed"] == seed}
+        """Lines of a training by split."""
+        lines = read_lines(self.results)
+        return {line["split"]: line for line in lines if (line["seed"], line.get("fold")) == (seed, self.fold)}
 
     def write_environment(self, environment: dict[str, Any]) -> None:
         """Write environment.json; a run that goes on elsewhere keeps the first one and logs what is different now."""
@@ -157,6 +179,10 @@ class RunDirectory:
             raise UserError(f"{self.environment} is damaged ({error}); restore or remove it") from error
         if before != json.loads(json.dumps(environment)):
             self.append_log({"event": "environment", "now": environment})
+
+    def _named(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record with the fold in it, where there is one."""
+        return record if self.fold is None or "seed" not in record else {**record, "fold": self.fold}
 
     def _rewrite(self, path: Path, records: list[dict[str, Any]]) -> None:
         with writing(path) as file:

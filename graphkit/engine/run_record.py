@@ -39,6 +39,11 @@ class RunRecord:
     environment: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def folds(self) -> list[int]:
+        """Numbers of the splits that have a result, in ascending order; none where a task has one split."""
+        return sorted({line["fold"] for line in self.results if line.get("fold") is not None})
+
+    @property
     def seeds(self) -> list[int]:
         """Seeds that have a result, in ascending order."""
         return sorted({line["seed"] for line in self.results})
@@ -105,7 +110,7 @@ def read_config(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
 
 
 def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Lines of a results file, checked; of several lines of one experiment, seed and split the last counts.
+    """Lines of a results file, checked; of several lines of one experiment, seed, fold and split the last counts.
 
     A line is a JSON object with at least ``seed`` (integer), ``split`` (text) and ``metrics`` (finite numbers by name).
 
@@ -129,12 +134,12 @@ def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
         if fault:
             raise UserError(f"{path}, line {number}: {fault}; remove the line or restore the file, then report again")
         assert line is not None
-        latest[line.get("experiment"), line["seed"], line["split"]] = line
+        latest[line.get("experiment"), line["seed"], line.get("fold"), line["split"]] = line
     return list(latest.values())
 
 
 def read_epochs(folder: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], int]:
-    """Epoch events of ``log.jsonl`` by seed and epoch, and the number of lines that could not be read.
+    """Epoch events of ``log.jsonl`` by seed, fold and epoch, and the number of lines that could not be read.
 
     A kill may cut the last line of a log short, and a resumed run writes an epoch again: unreadable lines are counted,
     not refused, and the last line of a seed's epoch counts.
@@ -143,7 +148,7 @@ def read_epochs(folder: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], i
         >>> epochs, damaged = read_epochs("runs/nbfnet/umls")     # doctest: +SKIP
     """
     path = Path(folder) / "log.jsonl"
-    latest: dict[tuple[int, int], dict[str, Any]] = {}
+    latest: dict[tuple[int, int, int], dict[str, Any]] = {}
     damaged = 0
     for raw in path.read_bytes().split(b"\n") if path.is_file() else ():
         if not raw.strip():
@@ -153,7 +158,7 @@ def read_epochs(folder: str | os.PathLike[str]) -> tuple[list[dict[str, Any]], i
             damaged += 1
         elif line.get("event") == "epoch":
             if isinstance(line.get("seed"), int) and isinstance(line.get("epoch"), int):
-                latest[line["seed"], line["epoch"]] = line
+                latest[line["seed"], line.get("fold") or 0, line["epoch"]] = line
             else:
                 damaged += 1
     return [latest[key] for key in sorted(latest)], damaged
@@ -211,6 +216,9 @@ def _fault(line: Mapping[str, Any] | None) -> str | None:
         return "unreadable"
     if not isinstance(line.get("seed"), int) or isinstance(line["seed"], bool):
         return f"'seed' is {line.get('seed')!r}, expected an integer"
+    fold = line.get("fold")
+    if fold is not None and (not isinstance(fold, int) or isinstance(fold, bool)):
+        return f"'fold' is {fold!r}, expected an integer"
     if not isinstance(line.get("split"), str):
         return f"'split' is {line.get('split')!r}, expected a name such as 'test'"
     metrics = line.get("metrics")

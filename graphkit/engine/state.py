@@ -47,7 +47,8 @@ class TrainingState:
 
     def to_json(self) -> dict[str, Any]:
         self.tick()
-        return dataclasses.asdict(self)
+        # not asdict, which would copy the whole history every time
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def tick(self) -> None:
         """Add the time since the last call to the clocks."""

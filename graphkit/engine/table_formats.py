@@ -37,6 +37,9 @@ _NAMES = {
     "head_mrr": "MRR, heads",
     "auc": "AUC",
     "ap": "AP",
+    "accuracy": "Accuracy",
+    "macro_f1": "Macro F1",
+    "roc_auc": "ROC-AUC",
 }
 
 

@@ -2,6 +2,7 @@
 
 from graphkit.metrics.classification import auc, average_precision
 from graphkit.metrics.labels import accuracy, macro_f1, roc_auc
+from graphkit.metrics.link_prediction import check_link_metrics, link_metrics, link_ties, pooled_ranks
 from graphkit.metrics.ranking import (
     TIES,
     check_ties,
@@ -20,11 +21,15 @@ __all__ = [
     "accuracy",
     "auc",
     "average_precision",
+    "check_link_metrics",
     "check_ties",
     "hits",
+    "link_metrics",
+    "link_ties",
     "macro_f1",
     "mean_rank",
     "pooled_hits",
+    "pooled_ranks",
     "rank_from_counts",
     "ranking_metrics",
     "ranks",

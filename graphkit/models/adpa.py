@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graphkit.data.feature_rows import FeatureRows
 from graphkit.errors import UserError, nearest
-from graphkit.models.base import Model
+from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
 from graphkit.nn.hop_linear import hop_linear
 from graphkit.nn.pattern_features import hop_decay, pattern_features
@@ -26,7 +26,7 @@ _ROWS_BYTES = 2**28  # features of the nodes scored at a time
 _EVERY_CHANNEL = 0  # hop 0, which all patterns share
 
 
-class ADPA(Model):
+class ADPA(NodeClassifier):
     r"""Adaptive directed pattern aggregation.
 
     .. math:: X_P^{(t)} = \omega_t \hat P X_P^{(t-1)}, \quad H_P = \sum_t a_{P,t} X_P^{(t)}, \quad
@@ -74,8 +74,6 @@ class ADPA(Model):
         >>> model(torch.randn(5, 8), torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])).shape
         torch.Size([5, 3])
     """
-
-    sizes = ("in_channels", "out_channels")
 
     def __init__(
         self,
@@ -164,21 +162,16 @@ class ADPA(Model):
             raise UserError(f"x is {shape}, expected features [N, {width}] as the model was made for")
         return _remembered(x, edge_index, self._key(), lambda: self._precompute(x, edge_index))
 
+    def scores_of(self, data: Any, nodes: Tensor) -> Tensor:
+        """Logits ``[n, C]`` of nodes ``[n]`` of PyG's container ``data`` (``x``, ``edge_index``), with gradients."""
+        return self._answer(self.precompute(_features_of(data), data.edge_index), nodes)
+
     def score_nodes(self, data: Any, nodes: Tensor) -> Tensor:
-        """Logits ``[n, C]`` of nodes ``[n]`` of PyG's container ``data`` (``x``, ``edge_index``)."""
+        """The same, some rows of features at a time."""
         features = self.precompute(_features_of(data), data.edge_index)
         if self.legacy_scramble:
             return self._answer(features, nodes)
         return torch.cat([self.classify(features[part]) for part in nodes.split(self._rows_at_once(features))])
-
-    def loss(self, batch: Any) -> Tensor:
-        """Mean cross-entropy of a :class:`graphkit.data.NodeBatch`; with several labels a node, of each known label."""
-        features = self.precompute(_features_of(batch.data), batch.data.edge_index)
-        logits = self._answer(features, batch.index)
-        if batch.y.dim() == 1:
-            return nn.functional.cross_entropy(logits, batch.y)
-        known = ~batch.y.isnan()
-        return nn.functional.binary_cross_entropy_with_logits(logits[known], batch.y[known].to(logits.dtype))
 
     def classify(self, rows: Tensor) -> Tensor:
         """Logits ``[n, C]`` from rows ``[n, 1 + K p, F]`` of :meth:`precompute`: no other node has a say."""

@@ -1,6 +1,11 @@
 """Layers, usable alone inside anybody's PyG model."""
 
 from graphkit.nn.bellman_ford import BellmanFordConv
+from graphkit.nn.concentration_reweighting import (
+    ConcentrationReweighting,
+    concentration_weights,
+    propagation_weights,
+)
 from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
 from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
 from graphkit.nn.pair_flow import PairFlow
@@ -10,18 +15,7 @@ from graphkit.nn.pattern_words import pattern_words
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 
 __all__ = [
-    "SEMIRINGS",
-    "BellmanFordConv",
-    "DirectedPattern",
-    "DirectedPatternAttention",
-    "HopAttention",
-    "PairFlow",
-    "Semiring",
-    "Walk",
-    "bellman_ford",
-    "heaviest_walks",
-    "hop_decay",
-    "pattern_features",
-    "pattern_words",
-    "propagate_pattern",
-]
+    "SEMIRINGS", "BellmanFordConv", "ConcentrationReweighting", "DirectedPattern", "DirectedPatternAttention", "HopAttention",
+    "PairFlow", "Semiring", "Walk", "bellman_ford", "concentration_weights", "heaviest_walks", "hop_decay",
+    "pattern_features", "pattern_words", "propagate_pattern", "propagation_weights",
+]  # fmt: skip

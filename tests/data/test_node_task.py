@@ -152,7 +152,8 @@ def test_several_labels_a_node():
 def test_batches_come_back_after_a_stop():
     task = NodeTask("toy", graph(), **masks())
     whole = [batch.index.tolist() for batch in task.loader(batch_size=3, seed=1, epoch=2)]
-    assert sorted(node for part in whole for node in part) == task.nodes_of("train").tolist() and [len(part) for part in whole] == [3, 1]
+    assert sorted(node for part in whole for node in part) == task.nodes_of("train").tolist()
+    assert [len(part) for part in whole] == [3, 1]
     assert [batch.index.tolist() for batch in task.loader(batch_size=3, seed=1, epoch=2, start=1)] == whole[1:]
     orders = {tuple(next(iter(task.loader(batch_size=4, epoch=epoch))).index.tolist()) for epoch in range(6)}
     assert len(orders) > 1

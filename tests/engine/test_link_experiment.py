@@ -27,13 +27,19 @@ def link(tmp_path, monkeypatch):
 
 def test_a_run_from_its_configuration_to_its_report(link, tmp_path):
     config, out = load_config(link), tmp_path / "run"
-    assert config.loader == {"batch_size": 8, "num_negatives": 1, "strict": True}
+    plain = {"num_negatives": 1, "strict": True, "drop_last": False, "keep_source": False}
+    assert config.loader == {"batch_size": 8, **plain}
     assert config.data["split"] == "70/10/20" and config.model["symmetric"] is True
     runs = run_experiment(config, out, reporter=SilentReporter)
+    runs_ties = {"auc": "a tie counts half", "ap": "tied scores share a threshold"}
     records = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
     assert [(r["seed"], r["split"]) for r in records] == [(0, "valid"), (0, "test"), (1, "valid"), (1, "test")]
     assert all(set(r["metrics"]) == {"auc", "ap", "count"} and r["select"] == "auc" for r in records)
-    assert records[1]["metrics"] == runs[0].test and records[1]["metrics"]["count"] == 24 and records[1]["ties"] is None
+    assert (
+        records[1]["metrics"] == runs[0].test
+        and records[1]["metrics"]["count"] == 24
+        and records[1]["ties"] == runs_ties
+    )
     # 42 train edges in batches of 8, twice
     assert [run.steps for run in runs] == [12, 12]
     split = json.loads((out / "environment.json").read_text())["data"]["split"]
@@ -43,7 +49,8 @@ def test_a_run_from_its_configuration_to_its_report(link, tmp_path):
         "70/10/20 of the edges at random, seed 3" in report
         and "1 per edge, never an edge of the training split" in report
     )
-    assert "| AUC |" in report and "Ties" not in report and "Candidates" not in report
+    assert "| AUC |" in report and "| Ties, auc | a tie counts half |" in report and "Candidates" not in report
+    assert "| Negatives of test | 1 per edge, drawn with seed 3, pooled |" in report
     assert (out / "report.html").exists() and not (out / "seed-0" / "test_ranks.safetensors").exists()
     for found in evaluate_run(out):
         assert found["metrics"] == found["recorded"]
@@ -63,6 +70,29 @@ def test_seeds_share_the_split_and_differ_in_training(link, tmp_path):
     for seed in (0, 1):
         weights.append(load_file(tmp_path / "run" / f"seed-{seed}" / "best.safetensors")["mlp.0.weight"])
     assert not torch.equal(*weights)
+
+
+def test_every_seed_may_have_a_split_of_its_own(link, tmp_path):
+    own = ["--data.split_seed", "seed"]
+    config, out = load_config(link, [*own, "--seeds", "5,6"]), tmp_path / "run"
+    assert config.split_per_seed and config.data_for(6)["split_seed"] == 6
+    run_experiment(config, out, reporter=SilentReporter)
+    records = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    for record in records:
+        task = gk.load(**config.data_for(record["seed"]))
+        assert record["split_drawn"] == task.provenance["split"] and record["split_drawn"]["seed"] == record["seed"]
+    assert records[0]["split_drawn"]["test"] != records[-1]["split_drawn"]["test"]
+    assert "70/10/20 of the edges at random, anew with the seed of each run" in (out / "report.md").read_text()
+    # each seed is evaluated again on the split it was trained for
+    for found in evaluate_run(out):
+        assert found["metrics"] == found["recorded"]
+    assert load_config(out / "config.yaml") == config
+    # a seed alone gives what it gives among others
+    run_experiment(load_config(link, [*own, "--seeds", "6"]), tmp_path / "alone", reporter=SilentReporter)
+    alone = [json.loads(line) for line in (tmp_path / "alone" / "results.jsonl").read_text().splitlines()]
+    assert [line["metrics"] for line in alone] == [line["metrics"] for line in records if line["seed"] == 6]
+    with pytest.raises(UserError, match="split_seed is 'seed', which means the seed of a run"):
+        gk.load(**config.data)
 
 
 class Dies(SilentReporter):
@@ -95,6 +125,8 @@ def test_a_run_goes_on_where_it_died_bit_for_bit(link, tmp_path):
         ("--data.task=links", "--data.task: tiny-graph does not serve the task 'links'"),
         ("--data.splt=80/10/10", "unknown option of data 'splt'; did you mean 'split'"),
         ("--loader.ties=mean", "unknown option of loader 'ties'"),
+        ("--data.split_seed=sed", "--data.split_seed is 'sed', expected a whole number or 'seed' or null"),
+        ("--data.protocl=ncn", "unknown option of data 'protocl'; did you mean 'protocol'"),
     ],
 )
 def test_mistakes_in_the_configuration(link, override, message):
@@ -113,6 +145,8 @@ def test_mistakes_in_the_configuration(link, override, message):
             "tiny-graph is an undirected graph without relations; NBFNet serves it with symmetric=True",
         ),
         ("--protocol.select=mrr", "mrr"),
+        ("--data.protocol=nnc", "unknown protocol of link prediction 'nnc'; did you mean 'ncn'"),
+        ("--data.protocol=ncn", "tiny-graph, valid: hits@100 needs at least 100 negatives, there are 12"),
     ],
 )
 def test_mistakes_that_show_with_the_data(link, tmp_path, override, message):

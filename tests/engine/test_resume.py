@@ -141,8 +141,31 @@ def test_a_crash_between_two_files_is_mended(whole, tmp_path, monkeypatch, file,
         if file == "log.jsonl":
             patch.setattr(RunDirectory, "append_log", no_log)
         with pytest.raises(RuntimeError, match="crash"):
-            fit(toy_model(), ToyTask(), out=tmp_path / "r", **OPTIONS)
+            fit(toy_model(), ToyTask(), out=tmp_path / "r", checkpoint_every=0.0, **OPTIONS)
     assert failed
+    fit(toy_model(seed=77), ToyTask(), out=tmp_path / "r", resume=True, **OPTIONS)
+    assert_same_run(whole, tmp_path / "r", seed=1)
+
+
+def test_short_epochs_share_a_checkpoint_that_holds_the_best_weights(whole, tmp_path, monkeypatch):
+    """Control-C in epoch 4: the best weights are those of epoch 2 and in no file yet; then their own file cannot be written."""
+    from graphkit.engine import run_directory
+
+    monkeypatch.setattr("graphkit.engine.checkpoint._SHORT", 1000.0)
+    real = run_directory.atomic_write
+
+    def break_best(path):
+        if Path(path).name == "best.safetensors":
+            raise RuntimeError("crash")
+        return real(path)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="crash"):
+        patch.setattr(run_directory, "atomic_write", break_best)
+        fit(toy_model(), ToyTask(), out=tmp_path / "r", reporter=PressAfter(18), **OPTIONS)
+    directory = RunDirectory(tmp_path / "r")
+    kept = load_file(directory.checkpoint(1))
+    assert any(name.startswith("best/") for name in kept) and not directory.best(1).exists()
+    assert read_metadata(directory.checkpoint(1))["state"]["best"]["epoch"] == 2
     fit(toy_model(seed=77), ToyTask(), out=tmp_path / "r", resume=True, **OPTIONS)
     assert_same_run(whole, tmp_path / "r", seed=1)
 
@@ -255,7 +278,7 @@ def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path, monkeypatch, call)
                 monkeypatch.setattr(os, call, full)
 
     with pytest.raises(UserError, match=r"cannot write .*checkpoint\.safetensors: No space left .* intact"):
-        fit(toy_model(), ToyTask(), out=tmp_path / "r", reporter=FillsUp(), **OPTIONS)
+        fit(toy_model(), ToyTask(), out=tmp_path / "r", reporter=FillsUp(), checkpoint_every=0.0, **OPTIONS)
     monkeypatch.undo()
     assert read_metadata(RunDirectory(tmp_path / "r").checkpoint(1))["state"]["epoch"] == 3
     assert not list((tmp_path / "r").rglob(".*.part"))

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch_geometric.data import Data
 
-from graphkit.data import KnowledgeGraphTask
+from graphkit.data import KnowledgeGraphTask, NodeTask
 from graphkit.models import SIZES, registry
 
 
@@ -22,13 +23,38 @@ def neighbours(entities=12):
     return KnowledgeGraphTask.from_names("neighbours", facts, facts[:2], facts[2:4])
 
 
+def labelled_nodes(nodes=12):
+    """A ring whose nodes have features of their own and two classes."""
+    ring = torch.arange(nodes)
+    edge_index = torch.cat([torch.stack([ring, (ring + 1) % nodes]), torch.stack([ring, (ring + 5) % nodes])], 1)
+    x = torch.cat([6 * torch.eye(nodes), torch.ones(nodes, 1)], 1)
+    data = Data(x=x, edge_index=edge_index, y=(ring // 3) % 2)
+    parts = {"train": ring < 8, "valid": (ring >= 8) & (ring < 10), "test": ring >= 10}
+    return NodeTask("ring", data, **parts)
+
+
 SAMPLES = {
     "NBFNet": (knowledge_graph, {"hidden_channels": 16, "num_layers": 2}),
     "DistMult": (neighbours, {"hidden_channels": 32}),
     "ComplEx": (knowledge_graph, {"hidden_channels": 32, "objective": "softmax", "regularizer_weight": 1e-5}),
     "RotatE": (knowledge_graph, {"hidden_channels": 32, "objective": "margin", "margin": 0.5}),
     "TransE": (neighbours, {"hidden_channels": 32, "objective": "margin", "margin": 0.3}),
+    "MLP": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
+    "GCN": (labelled_nodes, {"hidden_channels": 32, "dropout": 0.0}),
+    "GraphSAGE": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
+    "GAT": (labelled_nodes, {"hidden_channels": 32, "heads": 4, "dropout": 0.0}),
+    "SGC": (labelled_nodes, {"hops": 1}),
+    "APPNP": (labelled_nodes, {"hidden_channels": 16, "hops": 3, "alpha": 0.5, "dropout": 0.0}),
+    "GPRGNN": (labelled_nodes, {"hidden_channels": 16, "hops": 3, "dropout": 0.0}),
+    "DirGNN": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
+    "LINKX": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
 }
+
+
+def options_of(task, positives, negatives):
+    """Options of a loader that the task has."""
+    few = {"batch_size": positives}
+    return few if isinstance(task, NodeTask) else {**few, "num_negatives": negatives}
 
 
 @pytest.fixture(params=sorted(registry()))
@@ -43,21 +69,21 @@ def test_config_makes_the_same_model(sample):
     task, model = sample
     again = type(model)(**model.config)
     again.load_state_dict(model.state_dict())
-    batch = next(iter(task.loader("train", batch_size=4, num_negatives=3)))
+    batch = next(iter(task.loader("train", **options_of(task, 4, 3))))
     assert torch.equal(model.loss(batch), again.loss(batch))
     assert set(model.sizes) <= SIZES and set(model.sizes) <= set(model.config)
 
 
 def test_every_parameter_gets_a_finite_gradient(sample):
     task, model = sample
-    model.loss(next(iter(task.loader("train", batch_size=8, num_negatives=4)))).backward()
+    model.loss(next(iter(task.loader("train", **options_of(task, 8, 4))))).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None and bool(parameter.grad.isfinite().all()), name
 
 
 def test_overfits_a_tiny_sample(sample):
     task, model = sample
-    losses = [model.training_step(task, batch_size=4, num_negatives=8) for _ in range(200)]
+    losses = [model.training_step(task, **options_of(task, 4, 8)) for _ in range(200)]
     assert sum(losses[-10:]) / 10 < 0.1 < losses[0]
 
 

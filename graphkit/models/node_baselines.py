@@ -1,0 +1,335 @@
+"""Baselines of node classification, made of PyG's layers."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch_geometric.nn import APPNP as Propagation
+from torch_geometric.nn import MessagePassing, SGConv
+from torch_geometric.nn import models as pyg
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
+
+from graphkit.errors import UserError
+from graphkit.models.node_classifier import NodeClassifier
+
+__all__ = ["APPNP", "GAT", "GCN", "GPRGNN", "MLP", "SGC", "GraphSAGE"]
+
+Norm = Literal["batch", "layer"] | None
+JumpingKnowledge = Literal["cat", "max", "last"] | None
+
+
+class _Stack(NodeClassifier):
+    """Layers of one kind from PyG's models; dropout on the input and after every hidden layer."""
+
+    stack: torch.nn.Module
+    dropout: float
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        x = torch.nn.functional.dropout(x, self.dropout, self.training)
+        return self.stack(x, edge_index)
+
+
+class MLP(NodeClassifier):
+    """Linear layers on the features alone: what is to be had without edges.
+
+    Args:
+        in_channels: F.
+        hidden_channels: width of hidden layers.
+        out_channels: number of classes C.
+        num_layers: number of linear layers.
+        dropout: on the input and after every hidden layer.
+        norm: after every hidden layer, or None.
+
+    Example:
+        >>> MLP(4, 8, 3)(torch.zeros(5, 4), torch.zeros(2, 0, dtype=torch.int64)).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 2,
+        *,
+        dropout: float = 0.5,
+        norm: Norm = None,
+    ) -> None:
+        super().__init__()
+        _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
+        self.dropout = dropout
+        channels = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
+        self.stack = pyg.MLP(channels, dropout=dropout, norm=None if norm is None else f"{norm}_norm")
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.stack(torch.nn.functional.dropout(x, self.dropout, self.training))
+
+
+class GCN(_Stack):
+    """Graph convolutions: :math:`\\tilde D^{-1/2} \\tilde A \\tilde D^{-1/2} X W` with self-loops.
+
+    On a directed graph a node hears from its sources alone; ask for ``direction="undirected"`` to hear from both sides.
+
+    Args:
+        in_channels: F.
+        hidden_channels: width of hidden layers.
+        out_channels: number of classes C.
+        num_layers: number of convolutions.
+        dropout: on the input and after every hidden layer.
+        norm: after every hidden layer, or None.
+        jumping_knowledge: how the outputs of all layers are joined before a linear layer; None takes the last one.
+
+    Source:
+        Kipf and Welling: Semi-Supervised Classification with Graph Convolutional Networks (ICLR 2017).
+
+    Example:
+        >>> GCN(4, 8, 3)(torch.zeros(5, 4), torch.tensor([[0], [1]])).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 2,
+        *,
+        dropout: float = 0.5,
+        norm: Norm = None,
+        jumping_knowledge: JumpingKnowledge = None,
+    ) -> None:
+        super().__init__()
+        _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
+        self.dropout = dropout
+        self.stack = pyg.GCN(
+            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, jk=jumping_knowledge
+        )
+
+
+class GraphSAGE(_Stack):
+    """A node beside the mean of its sources, each through a weight of its own.
+
+    Args:
+        in_channels: F.
+        hidden_channels: width of hidden layers.
+        out_channels: number of classes C.
+        num_layers: number of layers.
+        dropout: on the input and after every hidden layer.
+        norm: after every hidden layer, or None.
+        jumping_knowledge: as in :class:`GCN`.
+
+    Source:
+        Hamilton, Ying and Leskovec: Inductive Representation Learning on Large Graphs (NeurIPS 2017).
+
+    Example:
+        >>> GraphSAGE(4, 8, 3)(torch.zeros(5, 4), torch.tensor([[0], [1]])).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 2,
+        *,
+        dropout: float = 0.5,
+        norm: Norm = None,
+        jumping_knowledge: JumpingKnowledge = None,
+    ) -> None:
+        super().__init__()
+        _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
+        self.dropout = dropout
+        self.stack = pyg.GraphSAGE(
+            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, jk=jumping_knowledge
+        )
+
+
+class GAT(_Stack):
+    """Attention over sources, several heads whose outputs stand side by side.
+
+    Args:
+        in_channels: F.
+        hidden_channels: width of hidden layers, all heads together.
+        out_channels: number of classes C.
+        num_layers: number of layers.
+        heads: heads of hidden layers; the width has to be a multiple. The last layer has one.
+        dropout: on the input, after every hidden layer, and on attention.
+        norm: after every hidden layer, or None.
+        jumping_knowledge: as in :class:`GCN`.
+
+    Source:
+        Veličković et al.: Graph Attention Networks (ICLR 2018).
+
+    Example:
+        >>> GAT(4, 8, 3, heads=2)(torch.zeros(5, 4), torch.tensor([[0], [1]])).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 2,
+        *,
+        heads: int = 8,
+        dropout: float = 0.5,
+        norm: Norm = None,
+        jumping_knowledge: JumpingKnowledge = None,
+    ) -> None:
+        super().__init__()
+        _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout, heads=heads)
+        if hidden_channels % heads:
+            raise UserError(f"hidden_channels is {hidden_channels}, expected a multiple of heads, {heads}")
+        self.dropout = dropout
+        self.stack = pyg.GAT(
+            in_channels, hidden_channels, num_layers, out_channels, heads=heads, dropout=dropout, norm=norm,
+            jk=jumping_knowledge,
+        )  # fmt: skip
+
+
+class SGC(NodeClassifier):
+    """One linear layer on features that were propagated K times, without anything between.
+
+    Args:
+        in_channels: F.
+        out_channels: number of classes C.
+        hops: K.
+        dropout: on the input.
+
+    Source:
+        Wu et al.: Simplifying Graph Convolutional Networks (ICML 2019).
+
+    Example:
+        >>> SGC(4, 3)(torch.zeros(5, 4), torch.tensor([[0], [1]])).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, hops: int = 2, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        _check(hops=hops, dropout=dropout)
+        self.dropout = dropout
+        self.conv = SGConv(in_channels, out_channels, K=hops)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.conv(torch.nn.functional.dropout(x, self.dropout, self.training), edge_index)
+
+
+class APPNP(NodeClassifier):
+    """Predictions of an MLP, propagated by personalised PageRank: :math:`Z \\leftarrow (1 - \\alpha) \\hat A Z + \\alpha H`.
+
+    Args:
+        in_channels: F.
+        hidden_channels: width of the hidden layer.
+        out_channels: number of classes C.
+        hops: steps of propagation.
+        alpha: chance to return to the node, in (0, 1].
+        dropout: on the input and after the hidden layer.
+
+    Source:
+        Gasteiger, Bojchevski and Günnemann: Predict then Propagate (ICLR 2019).
+
+    Example:
+        >>> APPNP(4, 8, 3)(torch.zeros(5, 4), torch.tensor([[0], [1]])).shape
+        torch.Size([5, 3])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        hops: int = 10,
+        *,
+        alpha: float = 0.1,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        _check(hops=hops, hidden_channels=hidden_channels, dropout=dropout)
+        if not 0 < alpha <= 1:
+            raise UserError(f"alpha is {alpha!r}, expected a number above 0 and at most 1")
+        self.dropout = dropout
+        self.encoder = pyg.MLP([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
+        self.propagation = Propagation(K=hops, alpha=alpha)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        x = torch.nn.functional.dropout(x, self.dropout, self.training)
+        return self.propagation(self.encoder(x), edge_index)
+
+
+class GPRGNN(NodeClassifier):
+    r"""Predictions of an MLP, propagated with weights that are learned: :math:`Z = \sum_{k=0}^K \gamma_k \hat A^k H`.
+
+    A negative weight takes neighbours apart, as heterophilous graphs want it. Weights begin as those of personalised PageRank,
+    :math:`\gamma_k = \alpha (1 - \alpha)^k`, :math:`\gamma_K = (1 - \alpha)^K`.
+
+    Args:
+        in_channels: F.
+        hidden_channels: width of the hidden layer.
+        out_channels: number of classes C.
+        hops: K.
+        alpha: of the first weights, in [0, 1].
+        dropout: on the input and after the hidden layer.
+
+    Source:
+        Chien et al.: Adaptive Universal Generalized PageRank Graph Neural Network (ICLR 2021).
+
+    Example:
+        >>> [round(weight, 3) for weight in GPRGNN(4, 8, 3, hops=2, alpha=0.1).gamma.tolist()]
+        [0.1, 0.09, 0.81]
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        hops: int = 10,
+        *,
+        alpha: float = 0.1,
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        _check(hops=hops, hidden_channels=hidden_channels, dropout=dropout)
+        if not 0 <= alpha <= 1:
+            raise UserError(f"alpha is {alpha!r}, expected a number from 0 to 1")
+        self.dropout = dropout
+        self.encoder = pyg.MLP([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
+        first = [alpha * (1 - alpha) ** k for k in range(hops)] + [(1 - alpha) ** hops]
+        self.gamma = torch.nn.Parameter(torch.tensor(first))
+        self.step = _Step()
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        x = self.encoder(torch.nn.functional.dropout(x, self.dropout, self.training))
+        edge_index, weight = gcn_norm(edge_index, None, x.size(0), dtype=x.dtype)
+        out = self.gamma[0] * x
+        for gamma in self.gamma[1:]:
+            x = self.step(x, edge_index, weight)
+            out = out + gamma * x
+        return out
+
+
+class _Step(MessagePassing):
+    """One weighted sum over sources."""
+
+    def __init__(self) -> None:
+        super().__init__(aggr="add")
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+        return self.propagate(edge_index, x=x, edge_weight=edge_weight)
+
+    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
+        return edge_weight[:, None] * x_j
+
+
+def _check(**options: float) -> None:
+    """Refuse numbers out of range, before PyG stumbles over them."""
+    for name, value in options.items():
+        if name == "dropout":
+            if not 0 <= value < 1:
+                raise UserError(f"dropout is {value!r}, expected a number from 0 to below 1")
+        elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UserError(f"{name} is {value!r}, expected a whole number from 1 upwards")

@@ -1,0 +1,69 @@
+"""What models that classify nodes have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graphkit.models.base import Model
+
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+    from graphkit.data import NodeBatch
+
+__all__ = ["NodeClassifier", "label_loss"]
+
+
+class NodeClassifier(Model):
+    """A model that gives every node of a graph a score for every class.
+
+    A subclass defines ``forward(x [N, F], edge_index [2, E]) -> [N, C]`` as PyG's models do. One that computes less than the whole
+    graph for some of its nodes overrides :meth:`scores_of`.
+
+    Example:
+        >>> from torch_geometric.data import Data
+        >>> from graphkit.models import MLP
+        >>> data = Data(x=torch.zeros(5, 3), edge_index=torch.tensor([[0, 1], [1, 2]]))
+        >>> MLP(3, 8, 2).score_nodes(data, torch.tensor([0, 4])).shape
+        torch.Size([2, 2])
+    """
+
+    sizes: tuple[str, ...] = ("in_channels", "out_channels")
+
+    def scores_of(self, data: Data, nodes: Tensor) -> Tensor:
+        """Scores [n, C] of some nodes [n] of a graph, with gradients."""
+        return self(data.x, data.edge_index)[nodes]
+
+    def loss(self, batch: NodeBatch) -> Tensor:
+        """Mean loss over the nodes of a batch, see :func:`label_loss`."""
+        return label_loss(self.scores_of(batch.data, batch.index), batch.y)
+
+    def score_nodes(self, data: Data, nodes: Tensor) -> Tensor:
+        """Scores [n, C] of some nodes [n], as :meth:`graphkit.data.NodeTask.evaluate` asks for them."""
+        return self.scores_of(data, nodes)
+
+    def forward(self, *inputs: Any) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+
+
+def label_loss(scores: Tensor, y: Tensor) -> Tensor:
+    r"""Cross-entropy of classes, or of each of several labels a node.
+
+    .. math:: -\frac1n \sum_i \log \mathrm{softmax}(s_i)_{y_i}, \qquad
+        \frac1{|K|} \sum_{(i, t) \in K} \log(1 + e^{(1 - 2 y_{it}) s_{it}}),\ K \text{ the known labels}
+
+    Args:
+        scores: [n, C].
+        y: [n] int64 classes, or [n, C] labels of 0, 1 and NaN, which are left out.
+
+    Example:
+        >>> label_loss(torch.zeros(2, 4), torch.tensor([0, 3]))
+        tensor(1.3863)
+    """
+    if y.dim() == 1:
+        return torch.nn.functional.cross_entropy(scores, y)
+    known = ~torch.isnan(y)
+    return torch.nn.functional.binary_cross_entropy_with_logits(scores[known], y[known])
