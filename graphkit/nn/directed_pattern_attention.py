@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.errors import UserError, nearest
-from graphkit.ops import hop_combine
+from graphkit.ops import hop_combine, hop_products
 
 __all__ = ["HOP_ATTENTIONS", "PATTERN_ATTENTIONS", "DirectedPatternAttention", "HopAttention"]
 
@@ -133,30 +133,21 @@ class HopAttention(nn.Module):
     def _squashed(self, scores: Tensor) -> Tensor:
         return scores.sigmoid() if self.squash == "sigmoid" else scores
 
-    def _projected(self, features: Tensor, vectors: Tensor) -> Tensor:
-        """Inner products of every hop with vectors of its own ``[p, K + 1, q, F]``: ``[n, p, K + 1, q]``."""
-        n, p, k, q = len(features), self.num_patterns, self.hops, vectors.shape[2]
-        first = (features[:, 0] @ vectors[:, 0].flatten(0, 1).t()).view(n, p, 1, q)
-        if k == 0:
-            return first
-        rest = torch.bmm(features[:, 1:].transpose(0, 1), vectors[:, 1:].flatten(0, 1).transpose(1, 2))
-        return torch.cat([first, rest.view(p, k, n, q).permute(2, 0, 1, 3)], 2)
-
     def _scores(self, features: Tensor) -> Tensor:
         assert self.weight is not None and self.bias is not None
         candidate = self.weight[:, -1:].expand(-1, self.hops + 1, -1)
         if self.kind == "gate":
-            return self._projected(features, candidate[:, :, None])[..., 0] + self.bias[:, None]
+            return hop_products(features, candidate[:, :, None])[..., 0] + self.bias[:, None]
         if self.kind == "original":
-            both = self._projected(features, torch.stack([self.weight[:, :-1], candidate], 2))
+            both = hop_products(features, torch.stack([self.weight[:, :-1], candidate], 2))
             return both[..., 1] + both[..., 0].sum(-1, keepdim=True) + self.bias[:, None]
         reference = features[:, 0] @ self.weight[:, 0].t() + self.bias
-        return self._projected(features, candidate[:, :, None])[..., 0] + reference[..., None]
+        return hop_products(features, candidate[:, :, None])[..., 0] + reference[..., None]
 
     def _recursive(self, features: Tensor) -> Tensor:
         assert self.weight is not None and self.bias is not None
         vectors = self.weight[:, None].expand(-1, self.hops + 1, -1, -1)
-        own, history = self._projected(features, vectors).unbind(-1)
+        own, history = hop_products(features, vectors).unbind(-1)
         scores = [self._squashed(own[..., 0] + self.bias)]
         for t in range(1, self.hops + 1):
             before = torch.stack(scores, -1).softmax(-1)

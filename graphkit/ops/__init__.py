@@ -13,7 +13,7 @@ from graphkit.ops.concentration import (
 )
 from graphkit.ops.csr import CSRGraph
 from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
-from graphkit.ops.hop_combine import hop_combine, hop_combine_weights
+from graphkit.ops.hop_combine import hop_combine, hop_combine_weights, hop_products
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
     edge_orbit_counts,
@@ -32,7 +32,7 @@ load_native()
 __all__ = [
     "OPS", "ORBIT_KEYS", "CSRGraph", "DegreeClasses", "DirectedGraph", "DirectedInfo", "SimpleGraph", "backend_of",
     "classes_of_degrees", "counter_normal", "degree_classes", "directed_spmm", "edge_dot_mean", "edge_orbit_counts",
-    "edge_softmax", "edge_triangles", "force_backend", "hop_combine", "hop_combine_weights", "neighbor_sum",
+    "edge_softmax", "edge_triangles", "force_backend", "hop_combine", "hop_combine_weights", "hop_products", "neighbor_sum",
     "neighborhood_overlaps", "orbit_adjacency", "orbit_adjacency_blocks", "orbit_adjacency_matvec", "orbit_counts",
     "orbit_multiplicity", "pna_update", "relational_pna", "relational_spmm", "walk_overlap",
 ]  # fmt: skip
