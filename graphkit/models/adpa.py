@@ -13,6 +13,7 @@ from graphkit.data.feature_rows import FeatureRows
 from graphkit.errors import UserError, nearest
 from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
+from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.hop_linear import hop_linear
 from graphkit.nn.pattern_features import hop_decay, pattern_features
 from graphkit.nn.pattern_words import pattern_words, word_name
@@ -50,7 +51,8 @@ class ADPA(NodeClassifier):
         self_loops: A + I and A^T + I for the patterns of one letter.
         diagonal, binarize, degree_cap: see :class:`graphkit.nn.DirectedPattern`.
         undirected: reads the graph without its directions.
-        row_normalize: features of a node divided by their sum of absolute values first.
+        project: features on so many principal directions before they are propagated, see
+            :func:`graphkit.nn.principal_projection`; None: as they are.
         hop_attention: a kind of :class:`graphkit.nn.HopAttention`.
         pattern_attention: a kind of :class:`graphkit.nn.DirectedPatternAttention`.
         squash: ``"sigmoid"`` or ``"none"``, inside both softmaxes.
@@ -93,7 +95,7 @@ class ADPA(NodeClassifier):
         binarize: bool = False,
         degree_cap: int | None = None,
         undirected: bool = False,
-        row_normalize: bool = False,
+        project: int | None = None,
         hop_attention: str = "original",
         pattern_attention: str = "original",
         squash: str = "sigmoid",
@@ -109,11 +111,16 @@ class ADPA(NodeClassifier):
             ("out_channels", out_channels, 1),
             ("hops", hops, 0),
             ("num_layers", num_layers, 1),
+            *(() if project is None else (("project", project, 1),)),
         ):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UserError(f"{name} is {value!r}, expected a whole number from {least}")
         if not 0 <= dropout < 1:
             raise UserError(f"dropout is {dropout}, expected a share from 0 to below 1")
+        if project is not None and project > in_channels:
+            raise UserError(
+                f"project is {project}, but the features have {in_channels} channels; give a smaller number, or None"
+            )
         if attention_order not in _ORDERS:
             raise UserError(nearest(str(attention_order), _ORDERS, "attention_order"))
         if storage not in ("memory", "disk"):
@@ -122,23 +129,21 @@ class ADPA(NodeClassifier):
             raise UserError(f"exponent is {exponent}, expected a number from 0 to 1")
         self.words = pattern_words(order)
         self.in_channels, self.hops, self.attention_order = in_channels, hops, attention_order
-        self.undirected, self.row_normalize = undirected, row_normalize
+        self.undirected, self.project = undirected, project
         self.legacy_scramble = legacy_scramble
         self._propagation: dict[str, Any] = {
             "hops": hops, "norm": norm, "exponent": float(exponent), "decay": hop_decay(decay, hops), "self_loops": self_loops,
             "diagonal": diagonal, "binarize": binarize, "degree_cap": degree_cap, "storage": storage, "dtype": dtype,
         }  # fmt: skip
         channels = len(self.words) + 1
-        hop_first = attention_order == "hop_first"
-        self.encoders = nn.ModuleList(
-            _encoder(in_channels, hidden_channels, num_layers, dropout) for _ in range(channels)
-        )
+        hop_first, inside = attention_order == "hop_first", project or in_channels
+        self.encoders = nn.ModuleList(_encoder(inside, hidden_channels, num_layers, dropout) for _ in range(channels))
         self.pattern_attention = DirectedPatternAttention(
             hidden_channels, channels, kind=pattern_attention, squash=squash, legacy_scramble=legacy_scramble
         )
         width = self.pattern_attention.out_channels
         self.hop_attention = HopAttention(
-            in_channels if hop_first else width, hops, len(self.words) if hop_first else 1, kind=hop_attention, squash=squash,
+            inside if hop_first else width, hops, len(self.words) if hop_first else 1, kind=hop_attention, squash=squash,
             legacy_scramble=legacy_scramble,
         )  # fmt: skip
         self.head = nn.Linear(width, out_channels)
@@ -230,7 +235,7 @@ class ADPA(NodeClassifier):
 
     def _key(self) -> tuple[Any, ...]:
         plain = {k: tuple(v) if isinstance(v, list) else v for k, v in self._propagation.items()}
-        return (*self.words, *plain.values(), self.undirected, self.row_normalize)
+        return (*self.words, *plain.values(), self.undirected, self.project)
 
     def _precompute(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> FeatureRows:
         with torch.no_grad():
@@ -238,8 +243,8 @@ class ADPA(NodeClassifier):
             if self.undirected and not graph.is_symmetric:
                 edges = graph.edge_index
                 graph = DirectedGraph(torch.cat([edges, edges.flip(0)], 1), num_nodes=len(x))
-            if self.row_normalize:
-                x = torch.nn.functional.normalize(x, p=1.0, dim=1)
+            if self.project is not None:
+                x = principal_projection(x, self.project)
             return pattern_features(graph, x, self.words, **self._propagation)
 
 

@@ -8,6 +8,7 @@ from graphkit.nn.concentration_reweighting import (
 )
 from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
 from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
+from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
 from graphkit.nn.pattern_features import hop_decay, pattern_features
@@ -17,5 +18,5 @@ from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 __all__ = [
     "SEMIRINGS", "BellmanFordConv", "ConcentrationReweighting", "DirectedPattern", "DirectedPatternAttention", "HopAttention",
     "PairFlow", "Semiring", "Walk", "bellman_ford", "concentration_weights", "heaviest_walks", "hop_decay",
-    "pattern_features", "pattern_words", "propagate_pattern", "propagation_weights",
+    "pattern_features", "pattern_words", "principal_projection", "propagate_pattern", "propagation_weights",
 ]  # fmt: skip
