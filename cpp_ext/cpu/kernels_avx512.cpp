@@ -1,5 +1,6 @@
 // All kernels in avx512 instructions.
 #include "directed.h"
+#include "hop_combine.h"
 #include "pna_update.h"
 #include "relational.h"
 
@@ -17,6 +18,7 @@ namespace graphkit::avx512 {
 #include "relational.inc"
 #include "pna_update.inc"
 #include "directed.inc"
+#include "hop_combine.inc"
 }  // namespace graphkit::avx512
 
 #if defined(__clang__)

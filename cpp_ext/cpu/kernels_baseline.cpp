@@ -1,5 +1,6 @@
 // All kernels in baseline instructions.
 #include "directed.h"
+#include "hop_combine.h"
 #include "pna_update.h"
 #include "relational.h"
 
@@ -10,4 +11,5 @@ namespace graphkit::baseline {
 #include "relational.inc"
 #include "pna_update.inc"
 #include "directed.inc"
+#include "hop_combine.inc"
 }  // namespace graphkit::baseline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import shutil
 import weakref
 from pathlib import Path
@@ -66,8 +67,8 @@ class FeatureRows:
 class FeatureFile(FeatureRows):
     """The same in a file ``[N, S, F]``, read a few rows at a time; written matrix by matrix.
 
-    The matrices go to a scratch file one after the other and are then sorted by rows, so that both passes are sequential
-    and a training batch reads one run of bytes per node.
+    What is written goes to a scratch file as it comes and is then sorted by rows: all passes are sequential, a training batch
+    reads one run of bytes per node, and at no time is more than a few blocks of rows in memory.
 
     Args:
         folder: where the file shall be; it belongs to this object alone and is removed with it.
@@ -98,8 +99,8 @@ class FeatureFile(FeatureRows):
                 "are written; give another folder, fewer hops or a lower order"
             )
         self._remove = weakref.finalize(self, shutil.rmtree, str(self.folder), ignore_errors=True)
-        nodes, slots, channels = size
-        self._scratch = np.memmap(self.folder / "by_matrix", _STORED[dtype], "w+", shape=(slots, nodes, channels))
+        self._scratch = open(self.folder / "as_it_came", "w+b")  # noqa: SIM115  (closed by finish)
+        self._parts: list[tuple[int, int, int, int]] = []  # slot, first column, columns, place in the scratch file
         self._kept = []
 
     @property
@@ -113,6 +114,11 @@ class FeatureFile(FeatureRows):
         Raises:
             UserError: values beyond the range of the dtype.
         """
+        if values.shape[0] != self.size[0] or slot not in range(self.size[1]) or begin + values.shape[1] > self.size[2]:
+            raise UserError(
+                f"values are {list(values.shape)} at ({slot}, {begin}), expected columns of {list(self.size)}"
+            )
+        self._parts.append((slot, begin, values.shape[1], self._scratch.tell()))
         step = max(1, _BLOCK_BYTES // max(4 * values.shape[1], 1))
         for row in range(0, len(values), step):
             part = values[row : row + step].to(DTYPES[self.dtype])
@@ -121,20 +127,32 @@ class FeatureFile(FeatureRows):
                     f"features exceed the range of {self.dtype} or are not finite; scale them, or choose dtype='bfloat16'"
                 )
             raw = part.view(torch.int16) if self.dtype == "bfloat16" else part
-            self._scratch[slot, row : row + len(part), begin : begin + values.shape[1]] = raw.cpu().numpy()
+            self._scratch.write(np.ascontiguousarray(raw.cpu().numpy()))
 
     def finish(self) -> FeatureFile:
-        """Sorts the file by rows and opens it for reading."""
+        """Sorts the file by rows and opens it for reading.
+
+        Raises:
+            UserError: columns that were never written.
+        """
         nodes, slots, channels = self.size
-        path = self.folder / "by_row"
-        out = np.memmap(path, _STORED[self.dtype], "w+", shape=(nodes, slots, channels))
+        stored = _STORED[self.dtype]
+        if sum(columns for _, _, columns, _ in self._parts) != slots * channels:
+            raise UserError(f"{self.folder}: not all columns of the {slots} matrices were written")
         step = max(1, _BLOCK_BYTES // max(self.num_bytes // max(nodes, 1), 1))
-        for row in range(0, nodes, step):
-            out[row : row + step] = self._scratch[:, row : row + step].transpose(1, 0, 2)
-        out.flush()
-        del out, self._scratch  # unmapped, so that they no longer count as this process's memory
-        (self.folder / "by_matrix").unlink()
-        self._rows = np.memmap(path, _STORED[self.dtype], "r", shape=(nodes, slots, channels))
+        with open(self.folder / "by_row", "wb") as out:
+            for row in range(0, nodes, step):
+                block = np.empty((min(step, nodes - row), slots, channels), stored)
+                for slot, begin, columns, place in self._parts:
+                    self._scratch.seek(place + row * columns * stored.itemsize)
+                    flat = np.fromfile(self._scratch, stored, len(block) * columns)
+                    block[:, slot, begin : begin + columns] = flat.reshape(len(block), columns)
+                out.write(block)
+        self._scratch.close()
+        (self.folder / "as_it_came").unlink()
+        shape = (nodes, slots, channels)
+        empty = not np.prod(shape)
+        self._rows = np.empty(shape, stored) if empty else np.memmap(self.folder / "by_row", stored, "r", shape=shape)
         return self
 
     @property
@@ -149,5 +167,8 @@ class FeatureFile(FeatureRows):
         order: Any = np.argsort(ids, kind="stable")  # forward through the file
         raw = np.empty((len(ids), *self.size[1:]), _STORED[self.dtype])
         raw[order] = self._rows[ids[order]]
+        mapped = getattr(self._rows, "_mmap", None)
+        if mapped is not None and self.num_bytes > _KEPT_BYTES and hasattr(mapped, "madvise"):
+            mapped.madvise(mmap.MADV_DONTNEED)  # what was read no longer counts as this process's memory
         rows = torch.from_numpy(raw)
         return (rows.view(torch.bfloat16) if self.dtype == "bfloat16" else rows).float().to(index.device)

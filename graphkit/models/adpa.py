@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from graphkit.data.feature_rows import FeatureRows
 from graphkit.errors import UserError, nearest
-from graphkit.models.base import Model
+from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
+from graphkit.nn.feature_projection import principal_projection
+from graphkit.nn.hop_linear import hop_linear
 from graphkit.nn.pattern_features import hop_decay, pattern_features
 from graphkit.nn.pattern_words import pattern_words, word_name
 from graphkit.ops import DirectedGraph
@@ -25,7 +27,7 @@ _ROWS_BYTES = 2**28  # features of the nodes scored at a time
 _EVERY_CHANNEL = 0  # hop 0, which all patterns share
 
 
-class ADPA(Model):
+class ADPA(NodeClassifier):
     r"""Adaptive directed pattern aggregation.
 
     .. math:: X_P^{(t)} = \omega_t \hat P X_P^{(t-1)}, \quad H_P = \sum_t a_{P,t} X_P^{(t)}, \quad
@@ -49,7 +51,8 @@ class ADPA(Model):
         self_loops: A + I and A^T + I for the patterns of one letter.
         diagonal, binarize, degree_cap: see :class:`graphkit.nn.DirectedPattern`.
         undirected: reads the graph without its directions.
-        row_normalize: features of a node divided by their sum of absolute values first.
+        project: features on so many principal directions before they are propagated, see
+            :func:`graphkit.nn.principal_projection`; None: as they are.
         hop_attention: a kind of :class:`graphkit.nn.HopAttention`.
         pattern_attention: a kind of :class:`graphkit.nn.DirectedPatternAttention`.
         squash: ``"sigmoid"`` or ``"none"``, inside both softmaxes.
@@ -74,8 +77,6 @@ class ADPA(Model):
         torch.Size([5, 3])
     """
 
-    sizes = ("in_channels", "out_channels")
-
     def __init__(
         self,
         in_channels: int,
@@ -94,7 +95,7 @@ class ADPA(Model):
         binarize: bool = False,
         degree_cap: int | None = None,
         undirected: bool = False,
-        row_normalize: bool = False,
+        project: int | None = None,
         hop_attention: str = "original",
         pattern_attention: str = "original",
         squash: str = "sigmoid",
@@ -110,11 +111,16 @@ class ADPA(Model):
             ("out_channels", out_channels, 1),
             ("hops", hops, 0),
             ("num_layers", num_layers, 1),
+            *(() if project is None else (("project", project, 1),)),
         ):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UserError(f"{name} is {value!r}, expected a whole number from {least}")
         if not 0 <= dropout < 1:
             raise UserError(f"dropout is {dropout}, expected a share from 0 to below 1")
+        if project is not None and project > in_channels:
+            raise UserError(
+                f"project is {project}, but the features have {in_channels} channels; give a smaller number, or None"
+            )
         if attention_order not in _ORDERS:
             raise UserError(nearest(str(attention_order), _ORDERS, "attention_order"))
         if storage not in ("memory", "disk"):
@@ -122,24 +128,22 @@ class ADPA(Model):
         if not 0 <= exponent <= 1:
             raise UserError(f"exponent is {exponent}, expected a number from 0 to 1")
         self.words = pattern_words(order)
-        self.hops, self.dropout, self.attention_order = hops, dropout, attention_order
-        self.undirected, self.row_normalize = undirected, row_normalize
+        self.in_channels, self.hops, self.attention_order = in_channels, hops, attention_order
+        self.undirected, self.project = undirected, project
         self.legacy_scramble = legacy_scramble
         self._propagation: dict[str, Any] = {
             "hops": hops, "norm": norm, "exponent": float(exponent), "decay": hop_decay(decay, hops), "self_loops": self_loops,
             "diagonal": diagonal, "binarize": binarize, "degree_cap": degree_cap, "storage": storage, "dtype": dtype,
         }  # fmt: skip
         channels = len(self.words) + 1
-        hop_first = attention_order == "hop_first"
-        self.encoders = nn.ModuleList(
-            _Encoder(in_channels, hidden_channels, num_layers, dropout) for _ in range(channels)
-        )
+        hop_first, inside = attention_order == "hop_first", project or in_channels
+        self.encoders = nn.ModuleList(_encoder(inside, hidden_channels, num_layers, dropout) for _ in range(channels))
         self.pattern_attention = DirectedPatternAttention(
             hidden_channels, channels, kind=pattern_attention, squash=squash, legacy_scramble=legacy_scramble
         )
         width = self.pattern_attention.out_channels
         self.hop_attention = HopAttention(
-            in_channels if hop_first else width, hops, len(self.words) if hop_first else 1, kind=hop_attention, squash=squash,
+            inside if hop_first else width, hops, len(self.words) if hop_first else 1, kind=hop_attention, squash=squash,
             legacy_scramble=legacy_scramble,
         )  # fmt: skip
         self.head = nn.Linear(width, out_channels)
@@ -157,34 +161,27 @@ class ADPA(Model):
         Raises:
             UserError: features of another width or not finite, too little memory (the estimate is named).
         """
-        width = self.encoders[0].in_channels
+        width = self.in_channels
         if not isinstance(x, Tensor) or x.dim() != 2 or x.shape[1] != width:
             shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise UserError(f"x is {shape}, expected features [N, {width}] as the model was made for")
         return _remembered(x, edge_index, self._key(), lambda: self._precompute(x, edge_index))
 
+    def scores_of(self, data: Any, nodes: Tensor) -> Tensor:
+        """Logits ``[n, C]`` of nodes ``[n]`` of PyG's container ``data`` (``x``, ``edge_index``), with gradients."""
+        return self._answer(self.precompute(_features_of(data), data.edge_index), nodes)
+
     def score_nodes(self, data: Any, nodes: Tensor) -> Tensor:
-        """Logits ``[n, C]`` of nodes ``[n]`` of PyG's container ``data`` (``x``, ``edge_index``)."""
+        """The same, some rows of features at a time."""
         features = self.precompute(_features_of(data), data.edge_index)
         if self.legacy_scramble:
             return self._answer(features, nodes)
         return torch.cat([self.classify(features[part]) for part in nodes.split(self._rows_at_once(features))])
 
-    def loss(self, batch: Any) -> Tensor:
-        """Mean cross-entropy of a :class:`graphkit.data.NodeBatch`; with several labels a node, of each known label."""
-        features = self.precompute(_features_of(batch.data), batch.data.edge_index)
-        logits = self._answer(features, batch.index)
-        if batch.y.dim() == 1:
-            return nn.functional.cross_entropy(logits, batch.y)
-        known = ~batch.y.isnan()
-        return nn.functional.binary_cross_entropy_with_logits(logits[known], batch.y[known].to(logits.dtype))
-
     def classify(self, rows: Tensor) -> Tensor:
         """Logits ``[n, C]`` from rows ``[n, 1 + K p, F]`` of :meth:`precompute`: no other node has a say."""
         if self.attention_order == "hop_first":
-            by_pattern = self.hop_attention(rows)
-            channels = [rows[:, _EVERY_CHANNEL], *by_pattern.unbind(1)]
-            return self.head(self.pattern_attention(self._encode(channels)))
+            return self.head(self.pattern_attention(self._encode_hops(rows, self.hop_attention.weights(rows))))
         by_hop = [self.pattern_attention(self._encode(list(self._hop(rows, t)))) for t in range(self.hops + 1)]
         return self.head(self.hop_attention(torch.stack(by_hop, 1))[:, 0])
 
@@ -201,9 +198,8 @@ class ADPA(Model):
         if self.attention_order != "hop_first":
             raise UserError("attention weights of patterns differ by hop with attention_order='pattern_first'")
         rows = self.precompute(_features_of(data), data.edge_index)[nodes]
-        by_pattern = self.hop_attention(rows)
-        z = self._encode([rows[:, _EVERY_CHANNEL], *by_pattern.unbind(1)])
-        return {"hops": self.hop_attention.weights(rows), "patterns": self.pattern_attention.weights(z)}
+        hops = self.hop_attention.weights(rows)
+        return {"hops": hops, "patterns": self.pattern_attention.weights(self._encode_hops(rows, hops))}
 
     @property
     def patterns(self) -> list[str]:
@@ -217,6 +213,13 @@ class ADPA(Model):
 
     def _encode(self, channels: list[Tensor]) -> Tensor:
         return torch.stack([encoder(h) for encoder, h in zip(self.encoders, channels, strict=True)], 1)
+
+    def _encode_hops(self, rows: Tensor, weights: Tensor) -> Tensor:
+        """The encoders on the weighted sums over hops; the sums themselves are never all in memory."""
+        own, *others = (encoder[0] for encoder in self.encoders)
+        first = hop_linear(rows, weights, [linear.weight for linear in others], [linear.bias for linear in others])
+        channels = [own(rows[:, _EVERY_CHANNEL]), *first.unbind(0)]
+        return torch.stack([encoder[1:](h) for encoder, h in zip(self.encoders, channels, strict=True)], 1)
 
     def _answer(self, features: FeatureRows, index: Tensor | None) -> Tensor:
         """The released scramble mixes all nodes, so it needs them all; otherwise rows are taken first."""
@@ -232,7 +235,7 @@ class ADPA(Model):
 
     def _key(self) -> tuple[Any, ...]:
         plain = {k: tuple(v) if isinstance(v, list) else v for k, v in self._propagation.items()}
-        return (*self.words, *plain.values(), self.undirected, self.row_normalize)
+        return (*self.words, *plain.values(), self.undirected, self.project)
 
     def _precompute(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> FeatureRows:
         with torch.no_grad():
@@ -240,19 +243,17 @@ class ADPA(Model):
             if self.undirected and not graph.is_symmetric:
                 edges = graph.edge_index
                 graph = DirectedGraph(torch.cat([edges, edges.flip(0)], 1), num_nodes=len(x))
-            if self.row_normalize:
-                x = torch.nn.functional.normalize(x, p=1.0, dim=1)
+            if self.project is not None:
+                x = principal_projection(x, self.project)
             return pattern_features(graph, x, self.words, **self._propagation)
 
 
-class _Encoder(nn.Sequential):
-    def __init__(self, in_channels: int, hidden_channels: int, num_layers: int, dropout: float) -> None:
-        layers: list[nn.Module] = []
-        for layer in range(num_layers):
-            width = in_channels if layer == 0 else hidden_channels
-            layers += [nn.Linear(width, hidden_channels), nn.ReLU(), nn.Dropout(dropout)]
-        super().__init__(*layers)
-        self.in_channels = in_channels
+def _encoder(in_channels: int, hidden_channels: int, num_layers: int, dropout: float) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for layer in range(num_layers):
+        width = in_channels if layer == 0 else hidden_channels
+        layers += [nn.Linear(width, hidden_channels), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)
 
 
 # ---- features once per graph ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from graphkit.nn.completed_neighbor import CompletedNeighborHead
 from graphkit.nn.concentration_reweighting import ConcentrationReweighting, concentration_weights, propagation_weights
 from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
 from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
+from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.link_encoder import LinkEncoder
 from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
@@ -32,6 +33,7 @@ __all__ = [
     "hop_decay",
     "pattern_features",
     "pattern_words",
+    "principal_projection",
     "propagate_pattern",
     "propagation_weights",
 ]

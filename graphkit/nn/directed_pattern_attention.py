@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.errors import UserError, nearest
+from graphkit.ops import hop_combine, hop_products
 
 __all__ = ["HOP_ATTENTIONS", "PATTERN_ATTENTIONS", "DirectedPatternAttention", "HopAttention"]
 
@@ -93,10 +94,6 @@ class HopAttention(nn.Module):
             self.bias = nn.Parameter(torch.empty(num_patterns))
         elif kind == "simple":
             self.weight = nn.Parameter(torch.empty(num_patterns, hops + 1))
-        # where each pattern's hops lie in the rows of features
-        own = 1 + torch.arange(num_patterns * hops).view(num_patterns, hops)
-        slots = torch.cat([torch.zeros(num_patterns, 1, dtype=torch.int64), own], 1)
-        self.register_buffer("slots", slots, persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -131,39 +128,26 @@ class HopAttention(nn.Module):
         Args:
             features: ``[n, 1 + p K, F]``: hop 0, then hops 1..K of each pattern.
         """
-        weights = self.weights(features)
-        # one small product per node, with zeros for the hops of other patterns: hop 0 is read once for all of them
-        full = features.new_zeros(len(features), self.num_patterns, features.shape[1])
-        full = full.scatter(2, self.slots.expand(weights.shape), weights.to(features.dtype))
-        return torch.bmm(full, features)
+        return hop_combine(features, self.weights(features).to(features.dtype)).transpose(0, 1)
 
     def _squashed(self, scores: Tensor) -> Tensor:
         return scores.sigmoid() if self.squash == "sigmoid" else scores
-
-    def _projected(self, features: Tensor, vectors: Tensor) -> Tensor:
-        """Inner products of every hop with vectors of its own ``[p, K + 1, q, F]``: ``[n, p, K + 1, q]``."""
-        n, p, k, q = len(features), self.num_patterns, self.hops, vectors.shape[2]
-        first = (features[:, 0] @ vectors[:, 0].flatten(0, 1).t()).view(n, p, 1, q)
-        if k == 0:
-            return first
-        rest = torch.bmm(features[:, 1:].transpose(0, 1), vectors[:, 1:].flatten(0, 1).transpose(1, 2))
-        return torch.cat([first, rest.view(p, k, n, q).permute(2, 0, 1, 3)], 2)
 
     def _scores(self, features: Tensor) -> Tensor:
         assert self.weight is not None and self.bias is not None
         candidate = self.weight[:, -1:].expand(-1, self.hops + 1, -1)
         if self.kind == "gate":
-            return self._projected(features, candidate[:, :, None])[..., 0] + self.bias[:, None]
+            return hop_products(features, candidate[:, :, None])[..., 0] + self.bias[:, None]
         if self.kind == "original":
-            both = self._projected(features, torch.stack([self.weight[:, :-1], candidate], 2))
+            both = hop_products(features, torch.stack([self.weight[:, :-1], candidate], 2))
             return both[..., 1] + both[..., 0].sum(-1, keepdim=True) + self.bias[:, None]
         reference = features[:, 0] @ self.weight[:, 0].t() + self.bias
-        return self._projected(features, candidate[:, :, None])[..., 0] + reference[..., None]
+        return hop_products(features, candidate[:, :, None])[..., 0] + reference[..., None]
 
     def _recursive(self, features: Tensor) -> Tensor:
         assert self.weight is not None and self.bias is not None
         vectors = self.weight[:, None].expand(-1, self.hops + 1, -1, -1)
-        own, history = self._projected(features, vectors).unbind(-1)
+        own, history = hop_products(features, vectors).unbind(-1)
         scores = [self._squashed(own[..., 0] + self.bias)]
         for t in range(1, self.hops + 1):
             before = torch.stack(scores, -1).softmax(-1)

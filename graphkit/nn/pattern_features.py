@@ -149,7 +149,9 @@ def pattern_features(
         for begin in range(0, x.shape[1], width):
             part = x[:, begin : begin + width].to(real)
             for t in range(1, hops + 1):
-                part = pattern(part) * factors[t - 1]
+                part = pattern(part)
+                if factors[t - 1] != 1:
+                    part.mul_(factors[t - 1])
                 keep(number * hops + t, begin, part)
     return FeatureRows(values) if sink is None else sink.finish()
 

@@ -22,6 +22,7 @@ from graphkit.ops.concentration import (
 from graphkit.ops.csr import CSRGraph
 from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
 from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet_counts, graphlet_keys
+from graphkit.ops.hop_combine import hop_combine, hop_combine_weights, hop_products
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
@@ -70,6 +71,9 @@ __all__ = [
     "graphlet_adjacency",
     "graphlet_counts",
     "graphlet_keys",
+    "hop_combine",
+    "hop_combine_weights",
+    "hop_products",
     "masked_degree",
     "masked_spmm",
     "neighbor_sum",

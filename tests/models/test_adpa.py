@@ -9,6 +9,7 @@ from torch_geometric.data import Data
 from graphkit.data import NodeBatch, NodeTask
 from graphkit.errors import UserError
 from graphkit.models import ADPA
+from graphkit.nn import principal_projection
 from graphkit.nn.directed_pattern_attention import HOP_ATTENTIONS, PATTERN_ATTENTIONS
 
 EDGES = torch.tensor([[0, 1, 2, 3, 0, 4, 5, 5, 2], [1, 2, 0, 0, 4, 3, 1, 5, 4]])
@@ -125,12 +126,15 @@ def test_features_are_computed_once_and_anew_when_the_graph_changes():
     assert not torch.equal(model(data.x, data.edge_index), before)
 
 
-def test_row_normalize():
-    data = random_graph()
-    scaled = data.x / data.x.abs().sum(1, keepdim=True)
-    torch.testing.assert_close(
-        model_of(7, row_normalize=True)(data.x, data.edge_index), model_of(7)(scaled, data.edge_index)
-    )
+def test_projected_features():
+    data = random_graph(channels=12)
+    data.x = data.x[:, :4] @ torch.randn(4, 12, generator=torch.Generator().manual_seed(1))  # rank 4
+    model = model_of(12, project=5)
+    coordinates = principal_projection(data.x, 5)
+    torch.testing.assert_close(coordinates @ coordinates.t(), data.x @ data.x.t(), rtol=1e-4, atol=1e-4)
+    assert not coordinates[:, 4].any()
+    torch.testing.assert_close(model(data.x, data.edge_index), model_of(5)(coordinates, data.edge_index))
+    torch.testing.assert_close(model(data.x, data.edge_index, torch.tensor([3])), model(data.x, data.edge_index)[[3]])
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 0.0), ("float16", 2e-3), ("bfloat16", 2e-2)])
@@ -202,6 +206,8 @@ def test_mistakes_are_named():
         ({"order": 0}, "order is 0"),
         ({"num_layers": 0}, "num_layers is 0"),
         ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"project": 0}, "project is 0"),
+        ({"project": 6}, "5 channels"),
         ({"exponent": 2}, "from 0 to 1"),
         ({"decay": [1.0]}, "1 numbers for 2 hops"),
         ({"decay": "papr"}, "did you mean 'paper'"),

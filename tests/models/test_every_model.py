@@ -57,6 +57,7 @@ SAMPLES = {
     "GPRGNN": (labelled_nodes, {"hidden_channels": 16, "hops": 3, "dropout": 0.0}),
     "DirGNN": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
     "LINKX": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
+    "ADPA": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
 }
 
 

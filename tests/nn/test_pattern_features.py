@@ -89,6 +89,28 @@ def test_too_little_memory_is_said_with_the_estimate(tmp_path, monkeypatch):
         FeatureFile(tmp_path / "new", (100, 3, 4))
 
 
+def test_a_file_is_whole_or_refused(tmp_path):
+    file = FeatureFile(tmp_path / "one", (4, 2, 3))
+    file.write(1, 1, torch.ones(4, 2))
+    with pytest.raises(UserError, match="not all columns"):
+        file.finish()
+    for slot, begin, values in ((2, 0, torch.ones(4, 3)), (0, 2, torch.ones(4, 2)), (0, 0, torch.ones(3, 3))):
+        with pytest.raises(UserError, match="expected columns of"):
+            file.write(slot, begin, values)
+    file.write(0, 0, torch.zeros(4, 3))
+    file.write(1, 0, torch.full((4, 1), 2.0))
+    assert file.finish()[torch.tensor([2])].tolist() == [[[0, 0, 0], [2, 1, 1]]]
+
+
+def test_large_files_leave_memory_after_each_batch(tmp_path, monkeypatch):
+    edge_index, x = sample()
+    monkeypatch.setattr("graphkit.data.feature_rows._KEPT_BYTES", 0)
+    rows = pattern_features(edge_index, x, pattern_words(1), storage="disk", dtype="float32", folder=tmp_path)
+    wanted = pattern_features(edge_index, x, pattern_words(1)).values
+    for index in (torch.arange(N), torch.tensor([4, 2])):
+        assert torch.equal(rows[index], wanted[index])
+
+
 def test_double_precision_stays_in_memory():
     edge_index, x = sample()
     assert pattern_features(edge_index, x.double(), pattern_words(1))[torch.arange(3)].dtype == torch.float64
