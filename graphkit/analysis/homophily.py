@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphkit.data import directed_edges, edge_direction
+from graphkit.data import directed_edges
 from graphkit.errors import UserError
 
 __all__ = ["DirectedHomophily", "Homophily", "homophily"]
-
-_WORDS = ("A", "A^T", "AA", "AA^T", "A^TA", "A^TA^T")
 
 
 @dataclass(frozen=True)
@@ -145,12 +144,13 @@ def homophily(data: Any, y: Tensor | None = None, *, mask: Tensor | None = None)
     present, y = torch.unique(y, return_inverse=True)
     unknown = int(present.numel() > 0 and int(present[0]) == -1)
     y, count = y - unknown, int(present.numel()) - unknown  # -1 where unknown, else 0 .. count - 1
-    edges = edges[:, (y[edges] >= 0).all(0)]
-    both = directed_edges(torch.cat([edges, edges.flip(0)], 1), n)
+    edges = directed_edges(edges[:, (y[edges] >= 0).all(0)], n)
+    mutual = _mutual(edges, n)
+    both = torch.cat([edges, edges[:, ~mutual].flip(0)], 1)
     joint = _joint(both, y, count)
     share = torch.bincount(y[y >= 0], minlength=count).double() / max(int((y >= 0).sum()), 1)
     within = _ratio(joint.diagonal(), joint.sum(1))
-    directed = None if edge_direction(edges, n).undirected else _directed(directed_edges(edges, n), y, count)
+    directed = None if bool(mutual.all()) else _directed(edges, mutual, y, count)
     return Homophily(
         nodes=int((y >= 0).sum()),
         edges=both.size(1) // 2,
@@ -194,6 +194,14 @@ def _checked(edge_index: Any, y: Any, mask: Tensor | None) -> tuple[Tensor, Tens
     return edges[:, edges[0] != edges[1]], y
 
 
+def _mutual(edges: Tensor, n: int) -> Tensor:
+    """[E] bool: edges whose opposite is there too; the edges are sorted and different."""
+    key, opposite = edges[0] * n + edges[1], edges[1] * n + edges[0]
+    if not key.numel():
+        return key.bool()
+    return key[torch.searchsorted(key, opposite).clamp(max=key.numel() - 1)] == opposite
+
+
 def _joint(edges: Tensor, y: Tensor, count: int) -> Tensor:
     """[C, C] float64: edges from class to class."""
     pairs = y[edges[0]] * count + y[edges[1]]
@@ -233,7 +241,7 @@ def _mean_over_nodes(edges: Tensor, y: Tensor) -> float:
     return float(share.sum() / (reached > 0).sum().clamp(min=1))
 
 
-def _directed(edges: Tensor, y: Tensor, count: int) -> DirectedHomophily:
+def _directed(edges: Tensor, mutual: Tensor, y: Tensor, count: int) -> DirectedHomophily:
     joint = _joint(edges, y, count)
     return DirectedHomophily(
         edge=_share(joint),
@@ -241,37 +249,43 @@ def _directed(edges: Tensor, y: Tensor, count: int) -> DirectedHomophily:
         node_out=_mean_over_nodes(edges.flip(0), y),
         adjusted=_adjusted(joint),
         informativeness=_informativeness(joint),
-        patterns={word: _pattern(edges, y, count, word) for word in _WORDS},
+        patterns=_patterns(edges, mutual, y, count),
     )
 
 
-def _pattern(edges: Tensor, y: Tensor, count: int, word: str) -> float:
-    """Mean over nodes i of sum_j P_ij [y_i = y_j] / sum_j P_ij over j other than i, P the product of a word's matrices."""
+def _patterns(edges: Tensor, mutual: Tensor, y: Tensor, count: int) -> dict[str, float]:
+    """Mean over nodes i of sum_j P_ij [y_i = y_j] / sum_j P_ij over labelled j other than i, for every word's product P."""
     n = y.numel()
-    letters = word.replace("A^T", "T")
-    ends = [(edges[0], edges[1]) if letter == "A" else (edges[1], edges[0]) for letter in letters]
+    known = y >= 0
+    labels = torch.zeros(n, count, dtype=torch.float64)
+    labels[known, y[known]] = 1
+    a, at = _matrix(edges, n), _matrix(edges.flip(0), n)
+    out, into = a @ labels, at @ labels  # right to left: row i of A gathers from the targets of i
+    leaving, reaching = (torch.bincount(end, minlength=n).double() for end in edges)
+    both_ways = torch.bincount(edges[0][mutual], minlength=n).double()
+    none = torch.zeros(n, dtype=torch.float64)
+    found = {}
+    for word, reached, back in (  # back: paths from a node to itself, the diagonal
+        ("A", lambda: out, none),
+        ("A^T", lambda: into, none),
+        ("AA", lambda: a @ out, both_ways),
+        ("AA^T", lambda: a @ into, leaving),
+        ("A^TA", lambda: at @ out, reaching),
+        ("A^TA^T", lambda: at @ into, both_ways),
+    ):
+        scores = reached()
+        paths = scores.sum(1) - back
+        same = scores.gather(1, y.clamp(min=0)[:, None])[:, 0] - back
+        counted = known & (paths > 0)
+        found[word] = float(_ratio(same, paths)[counted].sum() / counted.sum().clamp(min=1))
+    return found
 
-    def applied(x: Tensor) -> Tensor:  # right to left: row i of A gathers from the targets of i
-        for row, column in reversed(ends):
-            x = torch.bincount(row, weights=x[column], minlength=n)
-        return x
 
-    back = _returns(edges, n, letters)
-    paths = applied((y >= 0).double()) - back
-    same = torch.zeros(n, dtype=torch.float64)
-    for label in range(count):
-        members = y == label
-        same = torch.where(members, applied(members.double()), same)
-    counted = (y >= 0) & (paths > 0)
-    return float(_ratio(same - back, paths)[counted].sum() / counted.sum().clamp(min=1))
-
-
-def _returns(edges: Tensor, n: int, letters: str) -> Tensor:
-    """[N] float64: the diagonal of a word's product, paths from a node to itself."""
-    if len(letters) == 1:
-        return torch.zeros(n, dtype=torch.float64)
-    if letters in ("AT", "TA"):
-        return torch.bincount(edges[0 if letters == "AT" else 1], minlength=n).double()
-    key, opposite = edges[0] * n + edges[1], edges[1] * n + edges[0]
-    mutual = torch.isin(key, opposite)
-    return torch.bincount(edges[0][mutual], minlength=n).double()
+def _matrix(edges: Tensor, n: int) -> Tensor:
+    """The sparse matrix with a one for every edge, row to column."""
+    order = torch.argsort(edges[0], stable=True)
+    rows = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(edges[0], minlength=n).cumsum(0)])
+    ones = torch.ones(edges.size(1), dtype=torch.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torch says that its compressed matrices are in beta
+        return torch.sparse_csr_tensor(rows, edges[1][order], ones, size=(n, n))

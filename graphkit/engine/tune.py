@@ -180,7 +180,7 @@ def tune_experiment(
         raise UserError("a search trains one trial after the other; start it without torchrun")
     if not config.tune:
         raise UserError(
-            f"{config.name} has no search space; give it a section tune with a space, as docs/training.md shows"
+            f"{config.name} has no search space; give it a section tune with a space, as docs/node-classification.md shows"
         )
     plan = config.tune
     trials = trials if trials is not None else plan.get("trials") or _TRIALS

@@ -61,7 +61,9 @@ class MLP(NodeClassifier):
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
         self.dropout = dropout
         channels = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
-        self.stack = pyg.MLP(channels, dropout=dropout, norm=None if norm is None else f"{norm}_norm")
+        self.stack = pyg.MLP(
+            channels, dropout=dropout, norm=None if norm is None else f"{norm}_norm", norm_kwargs=_each_node(norm)
+        )
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.stack(torch.nn.functional.dropout(x, self.dropout, self.training))
@@ -104,8 +106,9 @@ class GCN(_Stack):
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
         self.dropout = dropout
         self.stack = pyg.GCN(
-            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, jk=jumping_knowledge
-        )
+            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
+            jk=jumping_knowledge,
+        )  # fmt: skip
 
 
 class GraphSAGE(_Stack):
@@ -143,8 +146,9 @@ class GraphSAGE(_Stack):
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
         self.dropout = dropout
         self.stack = pyg.GraphSAGE(
-            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, jk=jumping_knowledge
-        )
+            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
+            jk=jumping_knowledge,
+        )  # fmt: skip
 
 
 class GAT(_Stack):
@@ -187,7 +191,7 @@ class GAT(_Stack):
         self.dropout = dropout
         self.stack = pyg.GAT(
             in_channels, hidden_channels, num_layers, out_channels, heads=heads, dropout=dropout, norm=norm,
-            jk=jumping_knowledge,
+            norm_kwargs=_each_node(norm), jk=jumping_knowledge,
         )  # fmt: skip
 
 
@@ -310,6 +314,11 @@ class GPRGNN(NodeClassifier):
             x = self.step(x, edge_index, weight)
             out = out + gamma * x
         return out
+
+
+def _each_node(norm: Norm) -> dict[str, str] | None:
+    """PyG's layer norm is over all nodes of a graph together; here it is over the channels of each node."""
+    return {"mode": "node"} if norm == "layer" else None
 
 
 class _Step(MessagePassing):
