@@ -241,8 +241,9 @@ def _sentence(graph: DirectedGraph, said: bool | None, storage: bool, scored: bo
         text = f"{advice}: {by_score}{labels}; how sure that is was not measured, pass features and gap=True."
     else:
         points, error = 100 * gap.mean, 100 * gap.standard_error
-        measured = f"a linear classifier gains {points:+.1f} points from them (standard error {error:.1f}{labels})"
-        found = "The directions carry signal" if gap.mean > 0 else "The directions do harm"
+        gained = f"{'gains' if points >= 0 else 'loses'} {abs(points):.1f} points"
+        measured = f"a linear classifier {gained} with them (standard error {error:.1f}{labels})"
+        found = "The directions carry signal" if gap.mean > 0 else "Neighbourhoods tell more without the directions"
         against = gap.sure and scored and directed != (gap.mean > 0)
         text = f"{found if gap.sure else 'Whether the directions help is open'}: {measured}; {by_score}"
         text += ", against the measurement." if against else "."

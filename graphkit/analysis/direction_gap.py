@@ -30,7 +30,7 @@ class DirectionGap:
         differences: of each fit, float64 ``[J]``.
 
     Example:
-        >>> DirectionGap(0.05, 0.01, 0.75, 0.7, torch.zeros(0)).sure
+        >>> DirectionGap(0.05, 0.01, 0.75, 0.7, torch.full((10,), 0.05)).sure
         True
     """
 
@@ -42,8 +42,11 @@ class DirectionGap:
 
     @property
     def sure(self) -> bool:
-        """Whether the mean is more than two standard errors from 0."""
-        return abs(self.mean) > 2 * self.standard_error
+        """Whether 0 lies outside of the 95 % interval of Student's t with J - 1 degrees of freedom."""
+        from scipy.stats import t
+
+        degrees = max(len(self.differences) - 1, 1)
+        return abs(self.mean) > float(t.ppf(0.975, degrees)) * self.standard_error
 
 
 def direction_gap(

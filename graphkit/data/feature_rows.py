@@ -17,7 +17,11 @@ from graphkit.errors import UserError
 __all__ = ["DTYPES", "FeatureFile", "FeatureRows"]
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_STORED = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2"), "bfloat16": np.dtype("<i2")}
+_STORED: dict[str, np.dtype[Any]] = {
+    "float32": np.dtype("<f4"),
+    "float16": np.dtype("<f2"),
+    "bfloat16": np.dtype("<i2"),
+}
 _KEPT_BYTES = 2**30  # rows asked for again and again are kept, up to this size
 _KEPT = 3  # train, valid and test
 _BLOCK_BYTES = 2**26
@@ -127,7 +131,7 @@ class FeatureFile(FeatureRows):
                     f"features exceed the range of {self.dtype} or are not finite; scale them, or choose dtype='bfloat16'"
                 )
             raw = part.view(torch.int16) if self.dtype == "bfloat16" else part
-            self._scratch.write(np.ascontiguousarray(raw.cpu().numpy()))
+            self._scratch.write(np.ascontiguousarray(raw.cpu().numpy()).data)
 
     def finish(self) -> FeatureFile:
         """Sorts the file by rows and opens it for reading.
@@ -147,12 +151,15 @@ class FeatureFile(FeatureRows):
                     self._scratch.seek(place + row * columns * stored.itemsize)
                     flat = np.fromfile(self._scratch, stored, len(block) * columns)
                     block[:, slot, begin : begin + columns] = flat.reshape(len(block), columns)
-                out.write(block)
+                out.write(block.data)
         self._scratch.close()
         (self.folder / "as_it_came").unlink()
         shape = (nodes, slots, channels)
-        empty = not np.prod(shape)
-        self._rows = np.empty(shape, stored) if empty else np.memmap(self.folder / "by_row", stored, "r", shape=shape)
+        # an empty file cannot be mapped
+        rows: Any = (
+            np.memmap(self.folder / "by_row", stored, "r", shape=shape) if self.num_bytes else np.empty(shape, stored)
+        )
+        self._rows = rows
         return self
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -216,10 +216,11 @@ class ADPA(NodeClassifier):
 
     def _encode_hops(self, rows: Tensor, weights: Tensor) -> Tensor:
         """The encoders on the weighted sums over hops; the sums themselves are never all in memory."""
-        own, *others = (encoder[0] for encoder in self.encoders)
+        encoders = cast("list[nn.Sequential]", list(self.encoders))
+        own, *others = (cast("nn.Linear", encoder[0]) for encoder in encoders)
         first = hop_linear(rows, weights, [linear.weight for linear in others], [linear.bias for linear in others])
         channels = [own(rows[:, _EVERY_CHANNEL]), *first.unbind(0)]
-        return torch.stack([encoder[1:](h) for encoder, h in zip(self.encoders, channels, strict=True)], 1)
+        return torch.stack([encoder[1:](h) for encoder, h in zip(encoders, channels, strict=True)], 1)
 
     def _answer(self, features: FeatureRows, index: Tensor | None) -> Tensor:
         """The released scramble mixes all nodes, so it needs them all; otherwise rows are taken first."""

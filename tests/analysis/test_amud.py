@@ -210,7 +210,7 @@ def test_report_of_a_directed_graph():
     data.train_mask |= torch.arange(240) < 120
     report = amud(data)
     assert list(report.patterns) == ["A", "A^T", *ORDER_2] and report.nodes == int(data.train_mask.sum())
-    assert report.gap.sure and report.sentence.startswith("The directions carry signal: a linear classifier gains +")
+    assert report.gap.sure and report.sentence.startswith("The directions carry signal: a linear classifier gains ")
     assert isinstance(report.directed, bool) and report.directed == (report.score > report.theta)
     assert "standard error" in str(report) and "AA^T" in str(report)
     assert report.statistics == amud_report(edge_index, y, num_nodes=240, mask=data.train_mask)

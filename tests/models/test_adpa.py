@@ -1,12 +1,15 @@
 """ADPA: by hand on a tiny graph, exact batches, equivariance, parameter counts, saving, mistakes."""
 
 import math
+import os
 
 import pytest
 import torch
 from torch_geometric.data import Data
 
 from graphkit.data import NodeBatch, NodeTask
+from graphkit.datasets import load
+from graphkit.engine.config import load_config
 from graphkit.errors import UserError
 from graphkit.models import ADPA
 from graphkit.nn import principal_projection
@@ -198,6 +201,28 @@ def test_learns_directions_that_tell():
     for _ in range(100):
         model.training_step(task, lr=0.01)
     assert task.evaluate(model, "test")["accuracy"] > 0.9
+
+
+EXPERIMENTS = ["texas", "cornell", "chameleon-filtered", "chameleon-filtered-undirected", "cora_ml", "citeseer"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_shipped_experiments_make_a_model_and_take_two_steps(name):
+    """The file's own model and training options; its data where they are, else nodes made up in their place."""
+    config = load_config(f"adpa/{name}")
+    assert config.data["task"] == "node" and config.data["name"] == name.split("-")[0]
+    if os.environ.get("GRAPHKIT_DATA"):
+        task = load(**config.data)
+    else:
+        data = random_graph(channels=11)
+        masks = {"train": torch.arange(20), "valid": torch.arange(20, 25), "test": torch.arange(25, 30)}
+        task = NodeTask.from_edges("made up", data.edge_index, torch.arange(30) % 3, x=data.x, **masks)
+    torch.manual_seed(0)
+    model = ADPA.for_task(task, **{key: value for key, value in config.model.items() if key != "name"})
+    losses = [model.training_step(task, lr=config.train["lr"]) for _ in range(2)]
+    assert all(math.isfinite(loss) for loss in losses) and losses[0] != losses[1]
+    scores = model.score_nodes(task.graph(), task.nodes_of("valid"))
+    assert scores.shape[1] == task.out_channels and bool(scores.isfinite().all())
 
 
 def test_mistakes_are_named():
