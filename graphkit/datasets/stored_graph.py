@@ -28,6 +28,7 @@ class StoredGraph:
         classes: names of the classes, or None.
 
     Example:
+        >>> import torch
         >>> graph = StoredGraph(torch.tensor([[1, 0, 0], [0, 1, 0]]), 2)
         >>> graph.edges.tolist()
         [[0], [1]]

@@ -145,4 +145,4 @@ def test_heart_on_the_real_data_is_made_once(tmp_path, monkeypatch):
     hard, easy = (
         (adjacency[u] & adjacency[v]).any(1).double().mean() for u, v in (task.negatives("test")[:, :, 0], random)
     )
-    assert hard > 0.7 and easy < 0.05
+    assert hard > 0.5 and easy < 0.05
