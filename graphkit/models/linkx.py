@@ -35,6 +35,7 @@ class LINKX(NodeClassifier):
         Lim et al.: Large Scale Learning on Non-Homophilous Graphs: New Benchmarks and Strong Simple Methods (NeurIPS 2021).
 
     Example:
+        >>> import torch
         >>> LINKX(4, 8, 3, num_nodes=5)(torch.zeros(5, 4), torch.tensor([[0], [1]])).shape
         torch.Size([5, 3])
     """

@@ -193,5 +193,5 @@ def test_the_key_of_the_processed_form_follows_options_and_hashes(toy):
 def test_unknown_options_are_refused(toy):
     with pytest.raises(UserError, match="unknown option 'varaint'; did you mean 'variant'"):
         datasets.load(toy.name, root=toy.root, varaint="s1")
-    with pytest.raises(UserError, match="fold: for the classification of nodes only; leave out, or pass task='node'"):
+    with pytest.raises(UserError, match="toy has a split of its own; leave out fold"):
         datasets.load(toy.name, root=toy.root, fold=0)

@@ -1,6 +1,7 @@
 """Directed patterns against dense products, and the identities that they obey."""
 
 import itertools
+import sys
 
 import pytest
 import torch
@@ -108,7 +109,7 @@ def test_walks_closed_walks_and_the_product(word):
 def test_closed_walks_by_blocks(monkeypatch):
     graph = DirectedGraph(random_edges(3), num_nodes=N)
     wanted = closed_walks(graph, parse_word("A A^T A"))
-    monkeypatch.setattr("graphkit.nn.pattern_words._BLOCK_WALKS", 7)
+    monkeypatch.setattr(sys.modules["graphkit.nn.pattern_words"], "_BLOCK_WALKS", 7)
     assert torch.equal(closed_walks(graph, parse_word("A A^T A")), wanted)
 
 
