@@ -1,4 +1,4 @@
-"""Writes the measured tables between the markers `<!-- bench:begin -->` and `<!-- bench:end -->` of docs/nbfnet.md.
+"""Writes the measured tables between the markers `<!-- bench:begin -->` and `<!-- bench:end -->` of the pages in docs/.
 
 python experiments/bench/write_bench_tables.py [--check]
 """
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = ROOT / "docs" / "nbfnet.md"
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 Row = dict[str, Any]
 
@@ -137,19 +136,100 @@ def path_deletion() -> str:
     return "### Scores without the explaining path\n\n" + (table(heads, rows) if rows else "Not run.")
 
 
-SECTIONS = {
-    "relational": ("Operators against gather, `index_add` and `scatter_reduce`", relational),
-    "nbfnet_step": ("One training step of six layers", steps),
-    "nbfnet_steps": ("Training steps on the full graphs", steps),
-    "relational_sweep": ("Growth of the cost", sweep),
-    "distributed": ("Evaluation by several processes", distributed),
-    "predict": ("Answering queries", predict),
+def peers(rows: list[Row]) -> str:
+    """A line for every case that graphkit ran, with the peers that ran beside it."""
+    heads = ["graph", "what", "seconds", "peak MiB", "beside", "faster"]
+
+    def cells(r: Row) -> list[str]:
+        own, others = r["times"]["graphkit"], {k: t for k, t in r["times"].items() if k != "graphkit"}
+        beside = [f"{name} {t['median']:.4f} s, {t['peak_mib']:.0f} MiB" for name, t in others.items() if "median" in t]
+        name = r["graph"].replace("_", " ")
+        return [name, r["what"], f"{own['median']:.4f}", f"{own['peak_mib']:.0f}", "; ".join(beside), ratios(r)]
+
+    return table(heads, [cells(r) for r in rows if "median" in r.get("times", {}).get("graphkit", {}) and "graph" in r])
+
+
+def pair_sweep(rows: list[Row]) -> str:
+    heads = ["degree", "pairs", *(f"{what}, ns a pair" for what in rows[0]["times"])]
+    return table(
+        heads,
+        [
+            [
+                str(r["degree"]),
+                f"{r['pairs']:,}",
+                *(f"{1e9 * t['median'] / r['pairs']:.0f}" for t in r["times"].values()),
+            ]
+            for r in rows
+        ],
+    )
+
+
+def epochs(rows: list[Row]) -> str:
+    heads = ["model", "implementation", "seconds an epoch", "least", "times graphkit's", "peak MiB"]
+    return table(
+        heads,
+        [
+            [
+                r["model"],
+                r["implementation"],
+                f"{r['median']:.3f}",
+                f"{r['min']:.3f}",
+                f"{r['ratio']:.2f}",
+                f"{r['peak_mib']:.0f}",
+            ]
+            for r in rows
+        ],
+    )
+
+
+def ppa(rows: list[Row]) -> str:
+    heads = ["what", "seconds", "peak GiB so far"]
+    return table(heads, [[r["what"], f"{r['seconds']:.1f}", f"{r['peak_gib']:.2f}"] for r in rows])
+
+
+def directed(rows: list[Row]) -> str:
+    heads = ["what", "on", "seconds, peak MiB", "faster"]
+
+    def cells(r: Row) -> list[str]:
+        on = r.get("graph") or f"{r['nodes']:,} nodes, {r['edges']:,} edges, {r['channels']} channels"
+        shown = [f"{name} {t['median']:.4f} s, {t['peak_mib']:.0f} MiB" for name, t in r["times"].items()]
+        return [
+            " ".join([r["what"], r.get("word", "")]).strip(),
+            on,
+            "; ".join(shown),
+            ratios({"ratio": r.get("ratio", {})}),
+        ]
+
+    return table(heads, [cells(r) for r in rows if "times" in r])
+
+
+# measurements by page: file in results/, heading, how its rows are shown
+PAGES = {
+    "nbfnet": {
+        "relational": ("Operators against gather, `index_add` and `scatter_reduce`", relational),
+        "nbfnet_step": ("One training step of six layers", steps),
+        "nbfnet_steps": ("Training steps on the full graphs", steps),
+        "relational_sweep": ("Growth of the cost", sweep),
+        "distributed": ("Evaluation by several processes", distributed),
+        "predict": ("Answering queries", predict),
+    },
+    "common-neighbors": {
+        "common_neighbors": ("100,000 pairs", peers),
+        "common_neighbors_sweep": ("Growth of the cost", pair_sweep),
+    },
+    "ncn": {
+        "ncn_epoch": ("A training epoch on Cora", epochs),
+        "ppa_scale": ("A graph of ogbl-ppa's size", ppa),
+    },
+    "topological-concentration": {"concentration": ("Topological concentration and its parts", peers)},
+    "adpa": {"directed": ("Directed patterns, and an epoch of ADPA", directed)},
+    "orbits": {"orbits": ("Orbit adjacencies and counts", peers)},
 }
 
 
-def text() -> str:
+def text(page: str) -> str:
     parts = []
-    for name, (title, render) in SECTIONS.items():
+    for name, (title, render) in PAGES[page].items():
         file = Path(__file__).parent / "results" / f"{name}.json"
         if not file.exists():
             parts.append(f"### {title}\n\nNot run.")
@@ -159,22 +239,26 @@ def text() -> str:
         threads, how = f"{machine['threads']} threads", "all implementations in turn in one process"
         if name == "distributed":
             threads, how = "one thread a process", "one process and several in turn"
+        elif name == "orbits":
+            how = "each implementation in a process of its own, whose imports the memory holds too"
         where = f"{machine['processor']}, {threads}, torch {machine['torch']}, {machine['date']}, commit {machine['commit']}"
         parts.append(f"### {title}\n\n{where}; medians of the rounds, {how}.\n\n{render(found['rows'])}")
-    return "\n\n".join([*parts, path_deletion()])
+    return "\n\n".join([*parts, path_deletion()] if page == "nbfnet" else parts)
 
 
-def written(page: str) -> str:
+def written(name: str, page: str) -> str:
     before, _, rest = page.partition(BEGIN)
     _, mark, after = rest.partition(END)
     if not mark:
-        raise SystemExit(f"{PAGE.name} lacks the markers {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{text()}\n{END}{after}"
+        raise SystemExit(f"docs/{name}.md lacks the markers {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n{text(name)}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    page = PAGE.read_text()
-    new = written(page)
-    if "--check" in sys.argv:
-        sys.exit(f"{PAGE.name} is outdated; run {Path(__file__).name}" if new != page else 0)
-    PAGE.write_text(new)
+    for name in PAGES:
+        file = ROOT / "docs" / f"{name}.md"
+        page = file.read_text("utf-8")
+        new = written(name, page)
+        if new != page and "--check" in sys.argv:
+            sys.exit(f"docs/{name}.md is outdated; run {Path(__file__).name}")
+        file.write_text(new, "utf-8")
