@@ -59,6 +59,11 @@ class OneProcess:
         """Where this process computes; None takes CUDA where present."""
         return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
 
+    def begin_epoch(self, model: Any, task: Any, epoch: int) -> None:
+        """Tell a model that wants to know it, by a method of this name, that an epoch begins."""
+        if hasattr(model, "begin_epoch"):
+            model.begin_epoch(task, epoch)
+
     def loss(self, model: Any, batch: Any, seed: int, step: int) -> Tensor:
         """This process's part of the loss of the joint batch; the parts add up to it.
 
@@ -144,6 +149,11 @@ class SeveralProcesses(OneProcess):
         torch.cuda.set_device(local)
         return torch.device("cuda", local)
 
+    def begin_epoch(self, model: Any, task: Any, epoch: int) -> None:
+        super().begin_epoch(model, task, epoch)
+        if hasattr(model, "begin_epoch"):
+            self._spread_buffers(model)
+
     def loss(self, model: Any, batch: Any, seed: int, step: int) -> Tensor:
         if not hasattr(batch, "share"):
             raise UserError(
@@ -169,9 +179,13 @@ class SeveralProcesses(OneProcess):
             flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in some])
             for parameter, piece in zip(some, self._sum(flat).split([p.numel() for p in some]), strict=True):
                 parameter.grad = piece.view_as(parameter).clone()
+        self._spread_buffers(model)
+        return whole[0]
+
+    def _spread_buffers(self, model: torch.nn.Module) -> None:
+        """Give everybody the buffers of the first process."""
         for buffer in model.buffers():
             self._collect(dist.broadcast, buffer, src=0)
-        return whole[0]
 
     def gather(self, parts: Tensor) -> Tensor:
         return self._sum(parts.clone())

@@ -94,7 +94,9 @@ def fit(
     what one process gives, up to rounding. The first one writes and shows progress. Every process returns the Run.
 
     Args:
-        model: has ``loss(batch) -> scalar``; with :class:`graphkit.models.Model`, the run can be loaded back.
+        model: has ``loss(batch) -> scalar``; with :class:`graphkit.models.Model`, the run can be loaded back. Where it has
+            ``begin_epoch(task, epoch)``, that is called once before each epoch, counted from 1; what it changes has to be a
+            buffer or a parameter.
         task: has ``loader``, ``evaluate`` and ``primary_metric``, such as ``graphkit.load("umls")``.
         epochs: passes over the training split; 0 evaluates the model as it is, such as a heuristic.
         lr: Adam's learning rate.
@@ -194,6 +196,8 @@ def fit(
                 state.end_untrained(found, select)
                 keeper.end_epoch(improved=True)
             while not state.finished:
+                if state.step == 0:
+                    processes.begin_epoch(model, task, state.epoch)
                 model.train()
                 batches = task.loader("train", seed=stream, epoch=state.epoch, start=state.step, **loader)
                 total = state.step + len(batches)

@@ -6,7 +6,7 @@ from typing import Any
 
 from graphkit.errors import UserError, nearest
 from graphkit.models.pair_prediction import PairPrediction
-from graphkit.nn import CommonNeighborHead, CompletedNeighborHead, LinkEncoder
+from graphkit.nn import CommonNeighborHead, CompletedNeighborHead, LinkEncoder, MessageReweighting
 
 __all__ = ["NCN", "NCNC"]
 
@@ -28,7 +28,7 @@ class NCN(PairPrediction):
         in_channels: features of a node; 0 where there are none.
         hidden_channels: F.
         num_layers: layers of the GNN.
-        num_nodes: N; needed only where there are no features.
+        num_nodes: N; needed only where there are no features, and for re-weighting.
         encoder: kind of the GNN's layers, see :class:`graphkit.nn.LinkEncoder`: ``"gcn"``, ``"sage"``, ``"gin"``,
             ``"max"``, ``"puregcn"``, ``"puresum"``, ``"puremean"``, ``"puremax"`` or ``"none"``.
         embedding: features name a category each, which gets an embedding.
@@ -51,6 +51,15 @@ class NCN(PairPrediction):
         max_common: at most so many common neighbours are summed, sampled without bias; None: all.
         remove_targets: hide the edges of the batch in training.
         frozen_encoder: keep the weights of the GNN, and run it as in evaluation.
+        num_edges: undirected edges of the train graph; needed only for re-weighting.
+        reweighting_gamma: renew the weights of the GNN's messages in training, by what the head thinks of the products of the
+            states of each train edge, and how strongly; see :class:`graphkit.nn.MessageReweighting`. For the encoders ``"gcn"``,
+            ``"puregcn"``, ``"sage"`` and ``"puremean"``. None: not at all. Edges hidden in training lose their weight, those of
+            the others stay what they are.
+        reweighting_warm_up: epochs before the first update.
+        reweighting_interval: updates come after those epochs whose number is a multiple of it.
+        reweighting_aggregate: weights of the surroundings with which neighbours are compared, ``"gcn"`` or ``"sage"``.
+        reweighting_compat: as the released code of re-weighting, which transposes its shares.
         compat: as the released code, see :class:`graphkit.nn.LinkEncoder` (random weights of ``jk``, edge dropout by
             direction) and :class:`graphkit.nn.CommonNeighborHead` (mis-built NCN2 and NCN-diff).
 
@@ -95,6 +104,12 @@ class NCN(PairPrediction):
         max_common: int | None = None,
         remove_targets: bool = True,
         frozen_encoder: bool = False,
+        num_edges: int | None = None,
+        reweighting_gamma: float | None = None,
+        reweighting_warm_up: int = 50,
+        reweighting_interval: int = 50,
+        reweighting_aggregate: str = "gcn",
+        reweighting_compat: bool = False,
         compat: bool = False,
     ) -> None:
         super().__init__()
@@ -110,6 +125,12 @@ class NCN(PairPrediction):
             layer_norm=predictor_layer_norm, node_mlp=node_mlp, tail_activation=tail_activation,
             two_layer_readout=two_layer_readout, beta=beta, max_common=max_common, compat=compat,
         )  # fmt: skip
+        self.reweighting = None
+        if reweighting_gamma is not None:
+            self.reweighting = MessageReweighting(
+                num_nodes, num_edges, conv=encoder, gamma=reweighting_gamma, warm_up=reweighting_warm_up,
+                interval=reweighting_interval, aggregate=reweighting_aggregate, compat=reweighting_compat,
+            )  # fmt: skip
         if frozen_encoder:
             self.encoder.requires_grad_(False).eval()
 
@@ -138,7 +159,8 @@ class NCNC(NCN):
             input_dropout, dropout, tail_dropout, edge_dropout: as for :class:`NCN`.
         predictor: ``"ncnc"``, or ``"gae_cn"``: the expected number of common neighbours.
         predictor_dropout, predictor_edge_dropout, predictor_layer_norm, node_mlp, tail_activation, two_layer_readout,
-            beta, max_common, remove_targets, frozen_encoder: as for :class:`NCN`.
+            beta, max_common, remove_targets, frozen_encoder, num_edges, reweighting_gamma, reweighting_warm_up,
+            reweighting_interval, reweighting_aggregate, reweighting_compat: as for :class:`NCN`.
         depth: k.
         scale, offset, prior, completion_weight: the calibration, see
             :func:`graphkit.nn.completed_neighbor.completion_probability` (``completion_weight`` is its ``weight``).
@@ -191,6 +213,12 @@ class NCNC(NCN):
         max_common: int | None = None,
         remove_targets: bool = True,
         frozen_encoder: bool = False,
+        num_edges: int | None = None,
+        reweighting_gamma: float | None = None,
+        reweighting_warm_up: int = 50,
+        reweighting_interval: int = 50,
+        reweighting_aggregate: str = "gcn",
+        reweighting_compat: bool = False,
         depth: int = 1,
         scale: float = 5.0,
         offset: float = 3.0,
@@ -214,7 +242,9 @@ class NCNC(NCN):
             predictor_dropout=predictor_dropout, predictor_edge_dropout=predictor_edge_dropout,
             predictor_layer_norm=predictor_layer_norm, node_mlp=node_mlp, tail_activation=tail_activation,
             two_layer_readout=two_layer_readout, beta=beta, max_common=max_common, remove_targets=remove_targets,
-            frozen_encoder=frozen_encoder, compat=compat,
+            frozen_encoder=frozen_encoder, num_edges=num_edges, reweighting_gamma=reweighting_gamma,
+            reweighting_warm_up=reweighting_warm_up, reweighting_interval=reweighting_interval,
+            reweighting_aggregate=reweighting_aggregate, reweighting_compat=reweighting_compat, compat=compat,
         )  # fmt: skip
 
     @staticmethod

@@ -11,10 +11,10 @@ from torch.nn import functional as F
 
 from graphkit.data import MessageGraph, PairBatch
 from graphkit.data.batch_size import available_memory
-from graphkit.data.query_batches import in_batches
+from graphkit.data.query_batches import device_of, evaluation_mode, in_batches
 from graphkit.errors import UserError
 from graphkit.models.base import Model
-from graphkit.nn import CommonNeighborHead, LinkEncoder
+from graphkit.nn import CommonNeighborHead, LinkEncoder, MessageReweighting
 
 __all__ = ["PairPrediction"]
 
@@ -27,14 +27,17 @@ class PairPrediction(Model):
     The positives and negatives of a batch are scored together on the same states. With ``remove_targets`` neither the
     encoder nor the head sees the edges of the joint batch, in any direction or copy; nothing is rebuilt for that.
 
-    A subclass sets ``remove_targets`` and ``frozen_encoder`` in its constructor and makes both parts.
+    With ``reweighting`` the weights of the encoder's messages are renewed between epochs, from the train graph alone.
+
+    A subclass sets ``remove_targets``, ``frozen_encoder`` and ``reweighting`` in its constructor and makes both parts.
     """
 
     encoder: LinkEncoder
     predictor: CommonNeighborHead
     remove_targets: bool
     frozen_encoder: bool
-    sizes = ("in_channels", "num_nodes")
+    reweighting: MessageReweighting | None
+    sizes = ("in_channels", "num_nodes", "num_edges")
 
     @classmethod
     def for_task(cls, task: Any, **options: Any) -> Model:
@@ -43,11 +46,38 @@ class PairPrediction(Model):
         With ``embedding=True`` and whole numbers as features, the categories are 0 to the largest one.
         """
         x = getattr(task, "x", None)
+        if options.get("reweighting_gamma") is not None:
+            options |= {"num_nodes": task.num_nodes, "num_edges": task.graph("train").simple.num_edges}
         if x is None:
-            return cls(in_channels=0, num_nodes=task.num_nodes, **options)  # type: ignore[call-arg]
+            return cls(**{"in_channels": 0, "num_nodes": task.num_nodes, **options})
         if options.get("embedding") and not x.is_floating_point() and (x.dim() == 1 or x.size(1) == 1):
             return cls(in_channels=int(x.max()) + 1, **options)  # type: ignore[call-arg]
         return cls(in_channels=x.size(1), **options)  # type: ignore[call-arg]
+
+    def begin_epoch(self, task: Any, epoch: int) -> None:
+        """Renew the message weights where that is due; the engine calls it before each epoch.
+
+        Args:
+            task: its train graph is looked at, nothing else.
+            epoch: the epoch that begins, counted from 1.
+
+        Raises:
+            UserError: for a task whose test graph has more edges than its train graph, or with another train graph than the
+                model was made for.
+        """
+        if self.reweighting is None:
+            return
+        if getattr(task, "use_valedges", False):
+            raise UserError(
+                "re-weighting finds a weight for each train edge, but use_valedges adds edges that have none when test is scored; "
+                "leave one of the two out"
+            )
+        graph = task.graph("train").to(device_of(self, task.graph("train")))
+        if epoch == 1:
+            self.reweighting.begin(graph.simple)
+        if self.reweighting.due(epoch - 1):
+            with evaluation_mode(self), torch.no_grad():
+                self.reweighting.update(graph.simple, self.states(graph), self.predictor.of_products)
 
     def train(self, mode: bool = True) -> PairPrediction:
         super().train(mode)
@@ -79,8 +109,9 @@ class PairPrediction(Model):
             raise UserError(
                 f"x has {graph.x.size(0)} rows, expected one for each of the {graph.num_nodes} nodes of the graph"
             )
+        weights = (None, None) if self.reweighting is None else self.reweighting.of(graph.simple)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen_encoder):
-            return self.encoder(graph.x, graph.simple, removed=removed)
+            return self.encoder(graph.x, graph.simple, removed=removed, edge_weight=weights[0], loop_weight=weights[1])
 
     def forward(self, batch: PairBatch) -> Tensor:
         """Logits [B + B n] of the pairs of a batch, the positive ones first."""

@@ -8,6 +8,7 @@ from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, Hop
 from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
 from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.link_encoder import LinkEncoder
+from graphkit.nn.message_reweighting import MessageReweighting
 from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
 from graphkit.nn.pattern_features import hop_decay, pattern_features
@@ -24,6 +25,7 @@ __all__ = [
     "DirectedPatternAttention",
     "HopAttention",
     "LinkEncoder",
+    "MessageReweighting",
     "PairFlow",
     "Semiring",
     "Walk",

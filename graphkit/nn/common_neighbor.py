@@ -164,7 +164,19 @@ class CommonNeighborHead(nn.Module):
 
     def combined(self, x: Tensor, pairs: Tensor, pool: Tensor | None, other: Tensor | None) -> Tensor:
         """Logits from the states of both nodes and the sums over sets of neighbours."""
-        state = self.pair_mlp(self.product(x, pairs))
+        return self._read_out(self.product(x, pairs), pool, other)
+
+    def of_products(self, products: Tensor) -> Tensor:
+        r"""Logits from products :math:`h_i \circ h_j` alone, as of pairs without common neighbours; [P, F] to [P]."""
+        pool = (
+            None
+            if self.structure == "none"
+            else products.new_zeros(len(products), products.size(1) if self.pools else 1)
+        )
+        return self._read_out(products, pool, pool if self.other_mlp is not None else None)
+
+    def _read_out(self, product: Tensor, pool: Tensor | None, other: Tensor | None) -> Tensor:
+        state = self.pair_mlp(product)
         if self.structure == "concat_count":
             assert pool is not None
             return self.readout(torch.cat([pool, state], 1)).squeeze(1)

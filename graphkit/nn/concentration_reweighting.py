@@ -108,8 +108,7 @@ def concentration_weights(
         raise UserError(
             f"embeddings are {list(embeddings.shape)}, expected a row for each of the {num_nodes} nodes: [N, F]"
         )
-    if isinstance(gamma, bool) or not isinstance(gamma, (int, float)) or not math.isfinite(gamma):
-        raise UserError(f"gamma is {gamma!r}, expected a number; 1 is the default")
+    _check_gamma(gamma)
     graph = CSRGraph(edge_index, num_nodes=num_nodes)
     around = relational_spmm(
         graph, torch.zeros_like(edge_index[0]), embeddings.unsqueeze(0), embeddings.new_ones(1, embeddings.size(1)),
@@ -181,9 +180,7 @@ class ConcentrationReweighting:
         interval: int = 50,
         compat: bool = False,
     ) -> None:
-        for name, value, least in (("warm_up", warm_up, 0), ("interval", interval, 1)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise UserError(f"{name} is {value!r}, expected a whole number from {least} upwards")
+        check_schedule(gamma, warm_up, interval)
         self.edge_index, self.num_nodes = edge_index, num_nodes
         self.base = propagation_weights(edge_index, num_nodes=num_nodes, kind=encoder)
         self.aggregate = propagation_weights(edge_index, num_nodes=num_nodes, kind=aggregate)
@@ -192,7 +189,7 @@ class ConcentrationReweighting:
 
     def due(self, epoch: int) -> bool:
         """Whether an update belongs before this epoch."""
-        return epoch >= self.warm_up and epoch % self.interval == 0
+        return is_due(epoch, self.warm_up, self.interval)
 
     def update(self, embeddings: Tensor, predictor: Predictor) -> Tensor:
         """New weights ``[E]`` from the embeddings under the weights in force; they are in force then.
@@ -205,3 +202,21 @@ class ConcentrationReweighting:
             aggregate=self.aggregate, compat=self.compat,
         )  # fmt: skip
         return self.weight
+
+
+def check_schedule(gamma: float, warm_up: int, interval: int) -> None:
+    """UserError unless the numbers of a schedule of updates are what they should be."""
+    _check_gamma(gamma)
+    for name, value, least in (("warm_up", warm_up, 0), ("interval", interval, 1)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise UserError(f"{name} is {value!r}, expected a whole number from {least} upwards")
+
+
+def is_due(epoch: int, warm_up: int, interval: int) -> bool:
+    """Whether an update belongs before an epoch, counted from 0."""
+    return epoch >= warm_up and epoch % interval == 0
+
+
+def _check_gamma(gamma: float) -> None:
+    if isinstance(gamma, bool) or not isinstance(gamma, (int, float)) or not math.isfinite(gamma):
+        raise UserError(f"gamma is {gamma!r}, expected a number; 1 is the default")

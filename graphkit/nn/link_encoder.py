@@ -143,7 +143,13 @@ class LinkEncoder(nn.Module):
             nn.init.normal_(self.jk)
 
     def forward(
-        self, x: Tensor | None, edge_index: Tensor | CSRGraph | SimpleGraph, *, removed: Tensor | None = None
+        self,
+        x: Tensor | None,
+        edge_index: Tensor | CSRGraph | SimpleGraph,
+        *,
+        removed: Tensor | None = None,
+        edge_weight: Tensor | None = None,
+        loop_weight: Tensor | None = None,
     ) -> Tensor:
         """States [N, F].
 
@@ -151,10 +157,15 @@ class LinkEncoder(nn.Module):
             x: [N, in_channels] features, categories [N] or [N, 1] with ``embedding``, None for a graph without.
             edge_index: the graph, undirected; int64 [2, E], or a form of it that the operators know.
             removed: uint8 [M], edges that are taken out, see :meth:`graphkit.ops.SimpleGraph.removed_by`.
+            edge_weight: [2 M], weights of the messages, one for each entry of the :class:`graphkit.ops.SimpleGraph`, that every
+                layer sums with instead of its own; those of edges that are left stay what they are, nothing is normalised.
+            loop_weight: [N], with ``edge_weight``: the weight of a node's own state; None: 0.
 
         Raises:
-            UserError: features or a graph that do not fit the encoder.
+            UserError: features, a graph or weights that do not fit the encoder.
         """
+        if loop_weight is not None and edge_weight is None:
+            raise UserError("loop_weight goes with edge_weight; pass both")
         own = self.embedding is not None and not self.categories
         if own:
             num_nodes = self.embedding.num_embeddings  # type: ignore[union-attr]
@@ -166,7 +177,7 @@ class LinkEncoder(nn.Module):
         h = self._start(x)
         hidden = []
         for depth, block in enumerate(self.blocks):
-            before, h = h, self._layer(h, depth, graph, removed)
+            before, h = h, self._layer(h, depth, graph, removed, edge_weight, loop_weight)
             h = block(h)
             if self.residual and before is not None and before.shape == h.shape:
                 h = h + before
@@ -210,8 +221,18 @@ class LinkEncoder(nn.Module):
         out = rows.product(linear.weight, dropout=self.input_dropout, training=self.training)
         return out + linear.bias if bias else out
 
-    def _layer(self, h: Tensor, depth: int, graph: SimpleGraph, removed: Tensor | None) -> Tensor:
+    def _layer(
+        self,
+        h: Tensor,
+        depth: int,
+        graph: SimpleGraph,
+        removed: Tensor | None,
+        edge_weight: Tensor | None,
+        loop_weight: Tensor | None,
+    ) -> Tensor:
         norm, loops, reduce = CONVOLUTIONS[self.conv]
+        if edge_weight is not None:
+            norm, loops, reduce = "none", False, "max" if reduce == "max" else "sum"
         bias = None
         if len(self.lins):
             linear = self.lins[depth]
@@ -230,8 +251,12 @@ class LinkEncoder(nn.Module):
                 weight = F.dropout(h.new_ones(graph.num_edges, dtype=torch.float32), self.edge_dropout)[
                     graph.edge.long()
                 ]
+        if edge_weight is not None:
+            weight = edge_weight if weight is None else edge_weight * weight
         out = masked_spmm(
             graph, h, num_nodes=graph.num_nodes, norm=norm, self_loops=loops, reduce=reduce, edge_weight=weight,
             removed=removed,
         )  # fmt: skip
+        if loop_weight is not None:
+            out = out + (loop_weight[:, None] * h).to(out.dtype)
         return out if bias is None else out + bias

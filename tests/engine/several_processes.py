@@ -20,11 +20,11 @@ from safetensors.torch import save_file
 from toy import Loader, ToyTask, toy_model
 
 import graphkit as gk
-from graphkit.data import KnowledgeGraphTask, shard
+from graphkit.data import KnowledgeGraphTask, LinkTask, shard
 from graphkit.engine.distributed import OneProcess, ProcessLost, SeveralProcesses, joined
 from graphkit.engine.progress import SilentReporter
 from graphkit.errors import SaidByFirst, UserError
-from graphkit.models import NBFNet
+from graphkit.models import NCN, NBFNet
 
 RESUMABLE = {"epochs": 4, "seed": 1, "lr": 0.05, "weight_decay": 0.01, "evaluate_every": 2}
 
@@ -85,6 +85,20 @@ def evaluated(folder, rank):
     one = gk.evaluate(model, few, "valid", ties="mean", **options)
     save_file({**ranks, "few": torch.cat(list(one["ranks"].values()))}, folder / f"{rank}.safetensors")
     (folder / f"{rank}.json").write_text(json.dumps({"done": done, "count": one["count"]}))
+
+
+def reweighted(folder, rank):
+    """A link predictor whose message weights are renewed after the first epoch; each process would begin elsewhere."""
+    pairs = torch.combinations(torch.arange(20)).t()
+    edges = pairs[:, torch.randperm(pairs.size(1), generator=torch.Generator().manual_seed(0))[:70]]
+    x = torch.randn(20, 5, generator=torch.Generator().manual_seed(1))
+    task = LinkTask.from_edges("toy", edges, 20, split="80/10/10", x=x)
+    torch.manual_seed(rank)
+    model = NCN.for_task(task, hidden_channels=8, reweighting_gamma=2.0, reweighting_warm_up=1, reweighting_interval=1)
+    options = {"epochs": 4, "evaluate_every": 4, "lr": 1e-2, "loader": {"batch_size": 15}, "seed": 5}
+    run = gk.fit(model, task, out=folder / "reweighted", **options)
+    save_file({name: w.contiguous() for name, w in model.state_dict().items()}, folder / f"r-{rank}.safetensors")
+    (folder / f"r-{rank}.json").write_text(json.dumps([run.test, [record["loss"] for record in run.history]]))
 
 
 @dataclasses.dataclass

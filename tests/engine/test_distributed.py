@@ -79,6 +79,24 @@ def test_processes_train_what_one_process_trains(folders, size):
         assert all(torch.equal(ranks[0][side], ranks[1][side]) for side in ("tail", "head"))
 
 
+@pytest.mark.parametrize("size", [2, 3])
+def test_message_weights_are_those_of_one_process(tmp_path, size):
+    for number in (1, size):
+        (tmp_path / str(number)).mkdir()
+        launch(["reweighted"], number, tmp_path / str(number))
+    expected = load_file(tmp_path / "1" / "r-0.safetensors")
+    first = load_file(tmp_path / str(size) / "r-0.safetensors")
+    assert expected["reweighting.edge"].all() and expected["reweighting.loop"].all()
+    test, losses = json.loads((tmp_path / "1" / "r-0.json").read_text())
+    for rank in range(size):
+        found = load_file(tmp_path / str(size) / f"r-{rank}.safetensors")
+        assert all(torch.equal(found[name], first[name]) for name in first)
+        shared = json.loads((tmp_path / str(size) / f"r-{rank}.json").read_text())
+        assert shared[0] == pytest.approx(test, abs=1e-6) and shared[1] == pytest.approx(losses, abs=1e-5)
+    for name in expected:
+        torch.testing.assert_close(first[name], expected[name], rtol=0.0, atol=1e-5)
+
+
 def test_one_process_writes(folders):
     run = folders(2) / "run-7"
     assert [(line["seed"], line["split"], line["processes"]) for line in lines(run / "results.jsonl")] == [

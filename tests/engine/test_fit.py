@@ -208,3 +208,31 @@ def test_cuda_is_found_and_autocast_there(tmp_path):
     assert "cpu" not in json.loads((tmp_path / "results.jsonl").read_text().splitlines()[0])["device"]
     again = fit(toy_model(3), OnDevice(), epochs=2, out=tmp_path, resume=True)
     assert again.test == run.test
+
+
+def test_a_model_is_told_once_when_an_epoch_begins(tmp_path):
+    """Also on resuming, within an epoch and between two; before training mode is set, with the task."""
+
+    class Told(ToyModel):
+        def begin_epoch(self, task, epoch):
+            told.append((task, epoch, steps[-1] if steps else 0))
+
+        def loss(self, batch):
+            assert told[-1][1] == 1 + len(steps) // 5
+            if len(steps) in stops:
+                stops.discard(len(steps))
+                raise RuntimeError("crash")
+            steps.append(len(steps) + 1)
+            return super().loss(batch)
+
+    told, steps, stops, task = [], [], {5, 7}, ToyTask()
+    for resume in (False, True, True):
+        torch.manual_seed(0)
+        model = Told(2)
+        try:
+            fit(model, task, epochs=3, out=tmp_path, resume=resume, checkpoint_every=0.0)
+        except RuntimeError as error:
+            assert str(error) == "crash"
+    assert not stops and steps == list(range(1, 16))
+    # the crash in the first step of epoch 2 came before any checkpoint of that epoch: it begins again
+    assert told == [(task, 1, 0), (task, 2, 5), (task, 2, 5), (task, 3, 10)]
