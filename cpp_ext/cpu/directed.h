@@ -5,6 +5,12 @@
 
 #include "pieces.h"
 
+#ifdef __CUDACC__
+#define GK_BOTH_DEVICES __host__ __device__
+#else
+#define GK_BOTH_DEVICES
+#endif
+
 namespace graphkit {
 
 // kOneSide:  out = L0 A R0 x
@@ -29,13 +35,23 @@ struct Directed {
 };
 
 // A list of the sweep is a row of A; kBothSides: lists 2 v and 2 v + 1 are row and column v; kSumOfSides: a list is row v, then column v.
-inline int64_t lists(const Directed& a) { return a.sides == kBothSides ? 2 * a.N : a.N; }
+GK_BOTH_DEVICES inline int64_t lists(const Directed& a) { return a.sides == kBothSides ? 2 * a.N : a.N; }
 
 // Entries before a list.
-inline int64_t entries_before(const Directed& a, int64_t list) {
+GK_BOTH_DEVICES inline int64_t entries_before(const Directed& a, int64_t list) {
   if (a.sides == kOneSide) return a.ptr[0][list];
   if (a.sides == kSumOfSides) return a.ptr[0][list] + a.ptr[1][list];
   return a.ptr[0][(list + 1) / 2] + a.ptr[1][list / 2];
+}
+
+// The list that holds item `item`, where a list costs its entries plus one.
+GK_BOTH_DEVICES inline int64_t list_of_item(const Directed& a, int64_t item) {
+  int64_t low = 0, high = lists(a);
+  while (low < high) {
+    const int64_t middle = low + (high - low + 1) / 2;
+    if (entries_before(a, middle) + middle <= item) low = middle; else high = middle - 1;
+  }
+  return low;
 }
 
 struct DirectedKernels {
