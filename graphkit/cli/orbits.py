@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphkit.cli.parser import CommandParser
 from graphkit.cli.tables import console
-from graphkit.errors import UserError
+from graphkit.errors import SaidByFirst, UserError
 
 if TYPE_CHECKING:
     from graphkit.data import EdgeTable
@@ -66,7 +66,7 @@ def main(words: list[str]) -> int:
     if keys is None:
         processes.on_first(lambda: _write_counts(table, graph, out, kind, arguments.edge_counts))
     elif processes.size > 1:
-        raise UserError("several processes write a folder of blocks; give one with --out")
+        raise SaidByFirst("several processes write a folder of blocks; give one with --out")
     else:
         _write_matrices(table, graph, out, keys, memory)
     return 0
