@@ -47,11 +47,12 @@ def main(words: list[str]) -> int:
         hops=arguments.hops, norm=arguments.norm, approximate=arguments.approximate, k=arguments.k, seed=arguments.seed,
     )  # fmt: skip
     sections = analysis_sections(subject)
+    if arguments.html is not None:  # first, for a reader of the text may leave early
+        with writing(Path(arguments.html)) as file:
+            file.write(html_page(analysis_headline(subject), sections).encode("utf-8"))
     for section in sections:
         _show(section)
     if arguments.html is not None:
-        with writing(Path(arguments.html)) as file:
-            file.write(html_page(analysis_headline(subject), sections).encode("utf-8"))
         console().print(f"with plots: {arguments.html}", markup=False)
     return 0
 

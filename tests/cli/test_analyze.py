@@ -67,6 +67,18 @@ def test_orbits_of_a_known_graph():
     assert places["8"] == ["0.0", "0.0", "0", "0"]
 
 
+def test_the_page_is_there_for_a_reader_who_left_early(friends, monkeypatch):
+    from graphkit.cli import analyze
+
+    def gone(section):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(analyze, "_show", gone)
+    with pytest.raises(BrokenPipeError):
+        analyze.main(["friends.csv", "--html", "page.html"])
+    assert "friends: analysis" in Path("page.html").read_text()
+
+
 def test_options_reach_the_analysis(friends, capsys):
     assert main(["analyze", "friends.csv", "--hops", "2", "--norm", "union"]) == 0
     assert "2 hops, norm union, discount" in capsys.readouterr().out
