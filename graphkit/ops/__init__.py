@@ -2,6 +2,7 @@
 
 from graphkit.ops import relational_reference  # noqa: F401  (declares the operators)
 from graphkit.ops._library import OPS, backend_of, force_backend, load_native
+from graphkit.ops.causal_conv import causal_conv1d
 from graphkit.ops.common_neighbors import (
     cn_complete,
     cn_pool,
@@ -37,6 +38,7 @@ from graphkit.ops.orbits import (
 )
 from graphkit.ops.pna_update import DegreeClasses, classes_of_degrees, degree_classes, pna_update
 from graphkit.ops.relational import relational_pna, relational_spmm
+from graphkit.ops.selective_scan import selective_scan
 from graphkit.ops.simple_graph import SimpleGraph
 from graphkit.ops.sparse_exchange import from_networkx, from_scipy, to_scipy
 
@@ -53,6 +55,7 @@ __all__ = [
     "OrbitMatrices",
     "SimpleGraph",
     "backend_of",
+    "causal_conv1d",
     "classes_of_degrees",
     "cn_complete",
     "cn_pool",
@@ -88,6 +91,7 @@ __all__ = [
     "relational_pna",
     "relational_spmm",
     "residual_neighbors",
+    "selective_scan",
     "to_scipy",
     "walk_overlap",
     "weighted_pool",
