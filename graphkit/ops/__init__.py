@@ -23,6 +23,7 @@ from graphkit.ops.csr import CSRGraph
 from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
 from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet_counts, graphlet_keys
 from graphkit.ops.hop_combine import hop_combine, hop_combine_weights, hop_products
+from graphkit.ops.induced_edges import induced_edges
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
@@ -39,6 +40,9 @@ from graphkit.ops.pna_update import DegreeClasses, classes_of_degrees, degree_cl
 from graphkit.ops.relational import relational_pna, relational_spmm
 from graphkit.ops.simple_graph import SimpleGraph
 from graphkit.ops.sparse_exchange import from_networkx, from_scipy, to_scipy
+from graphkit.ops.undirected import undirected_edges
+from graphkit.ops.walk_tokens import WalkTokens, walk_tokens
+from graphkit.ops.walks import sample_walks
 
 load_native()
 
@@ -52,6 +56,7 @@ __all__ = [
     "DirectedInfo",
     "OrbitMatrices",
     "SimpleGraph",
+    "WalkTokens",
     "backend_of",
     "classes_of_degrees",
     "cn_complete",
@@ -74,6 +79,7 @@ __all__ = [
     "hop_combine",
     "hop_combine_weights",
     "hop_products",
+    "induced_edges",
     "masked_degree",
     "masked_spmm",
     "neighbor_sum",
@@ -88,7 +94,10 @@ __all__ = [
     "relational_pna",
     "relational_spmm",
     "residual_neighbors",
+    "sample_walks",
     "to_scipy",
+    "undirected_edges",
     "walk_overlap",
+    "walk_tokens",
     "weighted_pool",
 ]
