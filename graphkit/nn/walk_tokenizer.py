@@ -159,9 +159,10 @@ class WalkTokenizer(nn.Module):
 
     def _graph(self, edge_index: Tensor | CSRGraph, num_nodes: int) -> tuple[CSRGraph, Tensor | None]:
         """The graph that is walked on, and the given column of each of its edges; made once for one edge list."""
-        is_tensor = isinstance(edge_index, Tensor)
-        lasting = not is_tensor or not edge_index.is_inference()  # what inference mode made counts no versions
-        version = edge_index._version if is_tensor and lasting else 0
+        lasting, version = True, 0
+        if isinstance(edge_index, Tensor):
+            lasting = not edge_index.is_inference()  # what inference mode made counts no versions
+            version = edge_index._version if lasting else 0
         kept = self._kept
         if (
             kept is not None
@@ -173,11 +174,11 @@ class WalkTokenizer(nn.Module):
         if not self.undirected:
             graph, origin = as_csr(edge_index, num_nodes), None
         else:
-            given = edge_index if is_tensor else as_csr(edge_index, num_nodes).edge_index
+            given = as_csr(edge_index, num_nodes).edge_index if isinstance(edge_index, CSRGraph) else edge_index
             with torch.inference_mode(False):
                 edges, origin = undirected_edges(given, num_nodes=num_nodes)
                 graph = CSRGraph(edges, num_nodes=num_nodes)
-        if lasting and isinstance(edge_index, Tensor | CSRGraph):
+        if lasting:
             self._kept = (weakref.ref(edge_index), (version, num_nodes, self.undirected), graph, origin)
         return graph, origin
 

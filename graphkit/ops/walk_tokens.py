@@ -29,9 +29,10 @@ _CELLS = 2**22  # positions of walks that the body in torch holds at once
 
 
 class WalkTokens(NamedTuple):
-    """Tokens of S nodes, m s for each: token (length i, repeat j) of a node, i = 1..m, j = 1..s, is in its slot (m - i) s + (s - j).
+    """Tokens of S nodes, m s for each, from the widest to the narrowest.
 
-    The token of length 0, the node itself, is not stored.
+    Token (length i, repeat j) of a node, i = 1..m, j = 1..s, is in slot (m - i) s + (s - j) of the node. The token of length 0,
+    the node itself, is not stored.
 
     Attributes:
         ptr: int64 ``[S m s + 1]``, the first node of each token.
@@ -104,8 +105,8 @@ def walk_tokens(
 ) -> WalkTokens:
     r"""Tokens of nodes for Graph Mamba: the nodes that M random walks of each length visit.
 
-    .. math:: T_i^j(v) = \{v\} \cup \bigcup_{k < M} \{ w_1, \dots, w_i : w = \text{walk } k \text{ of length } i \text{ in repeat } j \},
-        \qquad i = 1..m, \; j = 1..s
+    .. math:: T_i^j(v) = \{v\} \cup \bigcup_{k < M} \{ w_1, \dots, w_i : w = \text{walk } k \text{ of } (i, j) \}, \qquad
+        i = 1..m, \; j = 1..s
 
     The walks of token (i, j) are those of :func:`sample_walks` with ``length=i, repeat=j - 1``; all m s tokens of a node are
     drawn independently, so a narrow token need not lie in a wide one. A token has at most 1 + M i nodes.

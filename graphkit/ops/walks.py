@@ -157,7 +157,7 @@ def _columns_by_key(graph: CSRGraph, given: Tensor, key: Tensor) -> Tensor:
 # ---------------------------------------------------------------- body
 
 
-def draw_name(length: Tensor | int, repeat: Tensor | int, walk: Tensor | int) -> Tensor | int:
+def draw_name(length: Tensor | int, repeat: Tensor | int, walk: Tensor) -> Tensor:
     """Word 2 of the counter: length (8 bits), repeat (12), walk (12), from the high bits to the low ones. Frozen."""
     return length << 24 | repeat << 12 | walk
 
