@@ -163,7 +163,7 @@ def _walk_tokens(ptr: Tensor, col: Tensor, start: Tensor, key: Tensor | None, lo
     steps = length.repeat_interleave(walks)
     sizes, nodes, kept = [], [start.new_empty(0)], [start.new_empty(0, slots, walks, longest + 1)]
     per_start = max(slots * walks * (longest + 1), 1)
-    for some in start.split(max(_CELLS // per_start, 1)) if slots else ():
+    for some in start.split(max(_CELLS // per_start, 1)) if start.numel() * slots else ():
         first = some.repeat_interleave(slots * walks)
         found = walk_positions(ptr, col, first, first if key is None else key[first], name.repeat(len(some)),
                                steps.repeat(len(some)), seed, counter)  # fmt: skip
@@ -174,9 +174,8 @@ def _walk_tokens(ptr: Tensor, col: Tensor, start: Tensor, key: Tensor | None, lo
         if keep_walks:
             kept.append(found.view(len(some), slots, walks, -1))
     size = torch.cat(sizes) if sizes else start.new_zeros(0)
-    if keep_walks and not slots:
-        kept = [start.new_empty(len(start), slots, walks, longest + 1)]
-    return torch.cat([size.new_zeros(1), size.cumsum(0)]), torch.cat(nodes), torch.cat(kept)
+    trace = torch.cat(kept).view(len(start) if keep_walks else 0, slots, walks, longest + 1)
+    return torch.cat([size.new_zeros(1), size.cumsum(0)]), torch.cat(nodes), trace
 
 
 def _first_of_its_kind(rows: Tensor) -> Tensor:

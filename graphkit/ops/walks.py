@@ -187,7 +187,7 @@ def _sample_walks(ptr: Tensor, col: Tensor, start: Tensor, key: Tensor | None, l
                   seed: int, counter: int) -> Tensor:  # fmt: skip
     walk = torch.arange(walks, device=start.device)
     parts = [start.new_empty(0, walks, length + 1)]
-    for some in start.split(max(_AT_ONCE // walks, 1)):
+    for some in start.split(max(_AT_ONCE // walks, 1)) if len(start) else ():
         first = some.repeat_interleave(walks)
         name = draw_name(length, repeat, walk).repeat(len(some))
         steps = torch.full_like(first, length)
