@@ -14,6 +14,7 @@ from graphkit.nn.path_search import Walk, heaviest_walks
 from graphkit.nn.pattern_features import hop_decay, pattern_features
 from graphkit.nn.pattern_words import pattern_words
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
+from graphkit.nn.walk_tokenizer import WalkTokenizer
 
 __all__ = [
     "SEMIRINGS",
@@ -29,6 +30,7 @@ __all__ = [
     "PairFlow",
     "Semiring",
     "Walk",
+    "WalkTokenizer",
     "bellman_ford",
     "concentration_weights",
     "heaviest_walks",

@@ -24,6 +24,7 @@ from graphkit.ops.csr import CSRGraph
 from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
 from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet_counts, graphlet_keys
 from graphkit.ops.hop_combine import hop_combine, hop_combine_weights, hop_products
+from graphkit.ops.induced_edges import induced_edges
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
@@ -41,6 +42,9 @@ from graphkit.ops.relational import relational_pna, relational_spmm
 from graphkit.ops.selective_scan import selective_scan
 from graphkit.ops.simple_graph import SimpleGraph
 from graphkit.ops.sparse_exchange import from_networkx, from_scipy, to_scipy
+from graphkit.ops.undirected import undirected_edges
+from graphkit.ops.walk_tokens import WalkTokens, walk_tokens
+from graphkit.ops.walks import sample_walks
 
 load_native()
 
@@ -54,6 +58,7 @@ __all__ = [
     "DirectedInfo",
     "OrbitMatrices",
     "SimpleGraph",
+    "WalkTokens",
     "backend_of",
     "causal_conv1d",
     "classes_of_degrees",
@@ -77,6 +82,7 @@ __all__ = [
     "hop_combine",
     "hop_combine_weights",
     "hop_products",
+    "induced_edges",
     "masked_degree",
     "masked_spmm",
     "neighbor_sum",
@@ -91,8 +97,11 @@ __all__ = [
     "relational_pna",
     "relational_spmm",
     "residual_neighbors",
+    "sample_walks",
     "selective_scan",
     "to_scipy",
+    "undirected_edges",
     "walk_overlap",
+    "walk_tokens",
     "weighted_pool",
 ]

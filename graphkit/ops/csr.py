@@ -60,6 +60,7 @@ class CSRGraph:
         self.t_ptr = _pointers(source, num_nodes)
         self.t_target = target[self.perm][order].to(torch.int32)
         self.t_position = order.to(torch.int32)
+        self._t_edge: Tensor | None = None
         self._sorted: dict[tuple[Any, ...], tuple[weakref.ref[Tensor], Tensor]] = {}
 
     @property
@@ -73,6 +74,19 @@ class CSRGraph:
         edges = torch.empty(2, self.num_edges, dtype=torch.int64, device=self.device)
         edges[:, self.perm] = torch.stack([self.source.long(), target])
         return edges
+
+    @property
+    def t_edge(self) -> Tensor:
+        """The column of ``edge_index`` at each entry of the order by source, int64 ``[E]``; made when first asked for.
+
+        Example:
+            >>> CSRGraph(torch.tensor([[2, 0, 0], [1, 2, 1]]), num_nodes=3).t_edge.tolist()
+            [2, 1, 0]
+        """
+        if self._t_edge is None:
+            with torch.inference_mode(False):
+                self._t_edge = self.perm[self.t_position.long()]
+        return self._t_edge
 
     def by_position(self, values: Tensor, dtype: torch.dtype) -> Tensor:
         """Edge values ``[E]`` put in the order of positions and cast; differentiable.
