@@ -1,6 +1,7 @@
 """Layers, usable alone inside anybody's PyG model."""
 
 from graphkit.nn.bellman_ford import BellmanFordConv
+from graphkit.nn.bimamba import BiMamba
 from graphkit.nn.common_neighbor import CommonNeighborHead
 from graphkit.nn.completed_neighbor import CompletedNeighborHead
 from graphkit.nn.concentration_reweighting import ConcentrationReweighting, concentration_weights, propagation_weights
@@ -13,12 +14,14 @@ from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
 from graphkit.nn.pattern_features import hop_decay, pattern_features
 from graphkit.nn.pattern_words import pattern_words
+from graphkit.nn.selective_state import SelectiveStateSpace
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 from graphkit.nn.walk_tokenizer import WalkTokenizer
 
 __all__ = [
     "SEMIRINGS",
     "BellmanFordConv",
+    "BiMamba",
     "CommonNeighborHead",
     "CompletedNeighborHead",
     "ConcentrationReweighting",
@@ -28,6 +31,7 @@ __all__ = [
     "LinkEncoder",
     "MessageReweighting",
     "PairFlow",
+    "SelectiveStateSpace",
     "Semiring",
     "Walk",
     "WalkTokenizer",
