@@ -1,6 +1,7 @@
 """Ranking metrics with explicit tie rules, and how well scores tell two classes apart."""
 
 from graphkit.metrics.classification import auc, average_precision
+from graphkit.metrics.direction import LOWER_IS_BETTER, goodness
 from graphkit.metrics.labels import accuracy, macro_f1, roc_auc
 from graphkit.metrics.link_prediction import check_link_metrics, link_metrics, link_ties, pooled_ranks
 from graphkit.metrics.ranking import (
@@ -17,12 +18,14 @@ from graphkit.metrics.ranking import (
 from graphkit.metrics.sampled import sampled_hits
 
 __all__ = [
+    "LOWER_IS_BETTER",
     "TIES",
     "accuracy",
     "auc",
     "average_precision",
     "check_link_metrics",
     "check_ties",
+    "goodness",
     "hits",
     "link_metrics",
     "link_ties",
