@@ -158,11 +158,11 @@ def fit(
         from graphkit.engine.folds import fit_folds
 
         return fit_folds(
-            model, task, splits, seed=seed, epochs=epochs, lr=lr, lr_of=lr_of, weight_decay=weight_decay,
-            optimizer=optimizer, schedule=schedule, clip_norm=clip_norm, start=start, loader=loader, evaluation=evaluation, evaluate_every=evaluate_every,
-            select=select, patience=patience, out=out, resume=resume, deterministic=deterministic, amp=amp, device=device,
-            checkpoint_every=checkpoint_every, max_steps=max_steps, tensorboard=tensorboard,
-            score_test=score_test, reporter=reporter, labels=labels,
+            model, task, splits, seed=seed, epochs=epochs, lr=lr, lr_of=lr_of, weight_decay=weight_decay, optimizer=optimizer,
+            schedule=schedule, clip_norm=clip_norm, start=start, loader=loader, evaluation=evaluation,
+            evaluate_every=evaluate_every, select=select, patience=patience, out=out, resume=resume,
+            deterministic=deterministic, amp=amp, device=device, checkpoint_every=checkpoint_every, max_steps=max_steps,
+            tensorboard=tensorboard, score_test=score_test, reporter=reporter, labels=labels,
         )  # fmt: skip
     loader, evaluation, select = dict(loader or {}), dict(evaluation or {}), select or task.primary_metric
     options = {

@@ -2,7 +2,7 @@
 
 from graphkit.metrics.classification import auc, average_precision
 from graphkit.metrics.direction import LOWER_IS_BETTER, goodness
-from graphkit.metrics.labels import accuracy, macro_f1, roc_auc
+from graphkit.metrics.labels import accuracy, balanced_accuracy, macro_f1, mean_average_precision, roc_auc
 from graphkit.metrics.link_prediction import check_link_metrics, link_metrics, link_ties, pooled_ranks
 from graphkit.metrics.ranking import (
     TIES,
@@ -15,6 +15,7 @@ from graphkit.metrics.ranking import (
     ranks,
     reciprocal_rank,
 )
+from graphkit.metrics.regression import mean_absolute_error
 from graphkit.metrics.sampled import sampled_hits
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "accuracy",
     "auc",
     "average_precision",
+    "balanced_accuracy",
     "check_link_metrics",
     "check_ties",
     "goodness",
@@ -30,6 +32,8 @@ __all__ = [
     "link_metrics",
     "link_ties",
     "macro_f1",
+    "mean_absolute_error",
+    "mean_average_precision",
     "mean_rank",
     "pooled_hits",
     "pooled_ranks",
