@@ -200,7 +200,7 @@ class NodeTask:
     def edge_channels(self) -> int:
         """Number of features of an edge, the columns of ``edge_attr``; 0 where there are none."""
         found = self._graph.edge_attr
-        return 0 if found is None else int(found.size(1))
+        return 0 if found is None else int(found.size(1)) if found.dim() > 1 else 1
 
     @property
     def labelled(self) -> Tensor:
