@@ -91,6 +91,7 @@ def main(words: list[str]) -> int:
 
 def _tune(config: Config, arguments: argparse.Namespace) -> int:
     """Search, show the trials and say how to run the best one."""
+    from graphkit.engine.state import selection_score
     from graphkit.engine.tune import tune_experiment
 
     for option in ("trials", "minutes"):
@@ -108,7 +109,10 @@ def _tune(config: Config, arguments: argparse.Namespace) -> int:
 
     lines, _ = tune_experiment(config, out, trials=arguments.trials, minutes=arguments.minutes, told=told)
     select = lines[0]["select"]
-    rows = sorted((line for line in lines if line["valid"]), key=lambda line: (-line["valid"][select], line["trial"]))
+    rows = sorted(
+        (line for line in lines if line["valid"]),
+        key=lambda line: (-selection_score(line["valid"], select), line["trial"]),
+    )
     options = list(lines[0]["options"])
     print_table(
         ("trial>", f"valid {select}>", *options, "time>"),

@@ -1,12 +1,18 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
 from graphkit.data.candidate_ranking import rank_candidates
+from graphkit.data.category_columns import one_hot_columns
 from graphkit.data.edge_direction import EdgeDirection, directed_edges, edge_direction
 from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
 from graphkit.data.feature_rows import FeatureFile, FeatureRows
+from graphkit.data.graph_batch import GraphBatch
+from graphkit.data.graph_loader import GraphLoader
+from graphkit.data.graph_scores import score_graphs
+from graphkit.data.graph_split import split_graphs
+from graphkit.data.graph_task import GraphTask
 from graphkit.data.heart_negatives import heart_negatives
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
@@ -24,6 +30,13 @@ from graphkit.data.ogb_knowledge_graph import OGBKnowledgeGraphTask
 from graphkit.data.pair_loader import PairLoader
 from graphkit.data.pair_scores import score_pairs
 from graphkit.data.pairs import PairBatch
+from graphkit.data.positional_encodings import (
+    AddEncodings,
+    encode_graph,
+    laplacian_encoding,
+    random_walk_encoding,
+    sampled_walk_encoding,
+)
 from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
 from graphkit.data.relation_categories import relation_cardinalities, relation_categories, relation_metrics
@@ -33,12 +46,16 @@ from graphkit.data.triples import read_triples
 
 __all__ = [
     "PROTOCOLS",
+    "AddEncodings",
     "Certificate",
     "EdgeDirection",
     "EdgeTable",
     "FactIndex",
     "FeatureFile",
     "FeatureRows",
+    "GraphBatch",
+    "GraphLoader",
+    "GraphTask",
     "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
@@ -59,17 +76,24 @@ __all__ = [
     "count_negatives",
     "directed_edges",
     "edge_direction",
+    "encode_graph",
     "heart_negatives",
+    "laplacian_encoding",
+    "one_hot_columns",
+    "random_walk_encoding",
     "rank_candidates",
     "rank_triples",
     "read_triples",
     "relation_cardinalities",
     "relation_categories",
     "relation_metrics",
+    "sampled_walk_encoding",
+    "score_graphs",
     "score_nodes",
     "score_pairs",
     "shard",
     "split_edges",
+    "split_graphs",
     "split_nodes",
     "split_shares",
     "top_entities",

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from graphkit.data.edge_direction import directed_edges, edge_direction
+from graphkit.data.label_metrics import label_metrics
 from graphkit.data.leaks import SPLITS, Certificate
 from graphkit.data.names import identify, numbered
 from graphkit.data.node_leaks import check_node_leaks, check_nodes
 from graphkit.data.node_loader import NodeLoader
 from graphkit.data.node_scores import score_nodes
+from graphkit.data.split_masks import known_fold, split_masks
 from graphkit.errors import UserError, nearest
-from graphkit.metrics import accuracy, macro_f1, roc_auc
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -63,6 +64,8 @@ class NodeTask:
         NodeTask('path', nodes=4, edges=3, features=4, classes=2, train=2, valid=1, test=1, directed)
     """
 
+    level = "node"
+
     def __init__(
         self,
         name: str,
@@ -86,9 +89,11 @@ class NodeTask:
         self.edge_index, self.x = _graph(name, data, self.num_nodes)
         self.multi_label = self.y.dim() == 2
         self.out_channels = self.y.size(1) if self.multi_label else _classes(name, self.y, num_classes)
-        self._masks = _masks(name, data, {"train": train, "valid": valid, "test": test}, self.num_nodes)
+        self._masks = split_masks(
+            name, _given(name, data, {"train": train, "valid": valid, "test": test}), self.num_nodes
+        )
         self.num_folds = int(self._masks["train"].size(0))
-        self._fold = _known_fold(name, fold, self.num_folds)
+        self._fold = known_fold(name, fold, self.num_folds)
         for what, names, count in (("node", nodes, self.num_nodes), ("class", classes, self.out_channels)):
             if names is not None and len(names) != count:
                 raise UserError(f"{name}: {len(names)} names for {count} {'nodes' if what == 'node' else 'classes'}")
@@ -175,7 +180,7 @@ class NodeTask:
             tensor([1])
         """
         other = copy.copy(self)
-        other._fold = _known_fold(self.name, fold, self.num_folds)
+        other._fold = known_fold(self.name, fold, self.num_folds)
         return other
 
     @property
@@ -190,6 +195,12 @@ class NodeTask:
                 f"{self.name} has no features; load it with features='degrees' or 'ids', or put some into x"
             )
         return int(self.x.size(1))
+
+    @property
+    def edge_channels(self) -> int:
+        """Number of features of an edge, the columns of ``edge_attr``; 0 where there are none."""
+        found = self._graph.edge_attr
+        return 0 if found is None else int(found.size(1)) if found.dim() > 1 else 1
 
     @property
     def labelled(self) -> Tensor:
@@ -328,17 +339,7 @@ class NodeTask:
         if not nodes.numel():
             raise UserError(f"{self.name} has no {split} nodes to evaluate")
         scores = score_nodes(model, self, nodes, batch_size=batch_size, progress=progress)
-        labels = self.y[nodes]
-        found: dict[str, Any] = {}
-        if self.multi_label:
-            found["macro_f1"] = macro_f1((scores > 0).long(), labels)
-            chance, truth = scores, labels
-        else:
-            predicted = scores.argmax(1)
-            found |= {"accuracy": accuracy(predicted, labels), "macro_f1": macro_f1(predicted, labels)}
-            chance, truth = scores[:, 1:2] - scores[:, :1], labels[:, None]
-        if "roc_auc" in self.selectable and bool(((truth == 0).any(0) & (truth == 1).any(0)).any()):
-            found["roc_auc"] = roc_auc(chance, truth)
+        found = label_metrics(scores, self.y[nodes], self.selectable)
         return {**found, "count": float(nodes.numel())}
 
     def leak_check(self) -> Certificate:
@@ -433,50 +434,15 @@ def _classes(name: str, y: Tensor, given: int | None) -> int:
     return found if given is None else given
 
 
-def _masks(name: str, data: Data, given: dict[str, Any], num_nodes: int) -> dict[str, Tensor]:
-    """[S, N] bool by split."""
-    masks = {}
-    for split, value in given.items():
+def _given(name: str, data: Data, splits: dict[str, Any]) -> dict[str, Any]:
+    """The nodes of each split: what was handed in, else PyG's masks."""
+    found = {}
+    for split, value in splits.items():
         if value is None:
             value = getattr(data, _MASKS[split], None)
             if value is None:
                 raise UserError(f"{name} has no {split} nodes; pass {split}=, or a {_MASKS[split]} in data")
             if value.dim() == 2:  # PyG stacks the folds side by side
                 value = value.t()
-        masks[split] = _mask(f"{split} of {name}", value, num_nodes)
-    folds = max(mask.size(0) for mask in masks.values())
-    for split, mask in masks.items():
-        if mask.size(0) not in (1, folds):
-            raise UserError(
-                f"{split} of {name} has {mask.size(0)} folds, and another split {folds}; give each as many, or one"
-            )
-    return {split: mask.expand(folds, num_nodes) for split, mask in masks.items()}
-
-
-def _mask(what: str, value: Any, num_nodes: int) -> Tensor:
-    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):
-        return torch.cat([_mask(what, one, num_nodes) for one in value])
-    value = torch.as_tensor(value)
-    if value.dtype == torch.bool:
-        value = value[None] if value.dim() == 1 else value
-        if value.dim() != 2 or value.size(1) != num_nodes:
-            raise UserError(
-                f"{what} is {list(value.shape)}, expected a mask for each of the {num_nodes} nodes, [N] or [S, N]"
-            )
-        return value
-    if value.dim() != 1 or (value.numel() and value.is_floating_point()):
-        raise UserError(f"{what} is {value.dtype} {list(value.shape)}, expected a bool mask [N] or int64 ids [n]")
-    value = value.to(torch.int64)
-    bad = (value < 0) | (value >= num_nodes)
-    if bool(bad.any()):
-        raise UserError(f"{what}: {int(value[bad][0])} is no node; nodes are numbered up to {num_nodes - 1}")
-    mask = torch.zeros(1, num_nodes, dtype=torch.bool)
-    mask[0, value] = True
-    return mask
-
-
-def _known_fold(name: str, fold: int, folds: int) -> int:
-    if isinstance(fold, bool) or not isinstance(fold, int) or not 0 <= fold < folds:
-        have = "it has one split, fold 0" if folds == 1 else f"its {folds} splits are folds 0 .. {folds - 1}"
-        raise UserError(f"{name} has no fold {fold!r}; {have}")
-    return fold
+        found[split] = value
+    return found

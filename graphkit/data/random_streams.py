@@ -6,11 +6,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["EVALUATION", "NEGATIVES", "SHUFFLE", "SPLIT", "permutation", "uniform_below"]
+__all__ = [
+    "EVALUATION",
+    "GENERATED",
+    "NEGATIVES",
+    "SHUFFLE",
+    "SIGNS",
+    "SPLIT",
+    "WALKS",
+    "permutation",
+    "signs",
+    "uniform_below",
+]
 
 _WORD = 2**64
 # What the numbers are for; no two streams share one.
-SHUFFLE, NEGATIVES, SPLIT, EVALUATION = 0, 1, 2, 3
+SHUFFLE, NEGATIVES, SPLIT, EVALUATION, SIGNS, WALKS, GENERATED = 0, 1, 2, 3, 4, 5, 6
 
 
 def _philox(seed: int, epoch: int, step: int, stream: int) -> np.random.Philox:
@@ -55,3 +66,27 @@ def uniform_below(bound: Tensor, count: int, *, seed: int, epoch: int, step: int
     words = _philox(seed, epoch, step, stream).random_raw(bound.numel() * count)
     unit = (words >> np.uint64(11)).reshape(bound.numel(), count) * 2.0**-53
     return torch.from_numpy((unit * bound.numpy()[:, None]).astype(np.int64))
+
+
+def signs(rows: Tensor, count: int, *, seed: int, epoch: int, stream: int = SIGNS) -> Tensor:
+    """Fair signs, ``count`` of them a row; those of row r depend on (seed, epoch, stream, r) only, not on the other rows.
+
+    Args:
+        rows: [B] int64, numbers of at least 0.
+        count: how many signs a row.
+
+    Returns:
+        [B, count] float32 of 1 and -1.
+
+    Example:
+        >>> several = signs(torch.arange(3), 4, seed=0, epoch=0)
+        >>> bool((several[2:] == signs(torch.tensor([2]), 4, seed=0, epoch=0)).all())
+        True
+    """
+    if not rows.numel() or not count:
+        return torch.ones(rows.numel(), count)
+    words = -(-count // 64)
+    # All words up to the last row: a graph's are where its number puts them.
+    raw = _philox(seed, epoch, 0, stream).random_raw((int(rows.max()) + 1) * words).reshape(-1, words)[rows.numpy()]
+    bits = (raw[:, :, None] >> np.arange(64, dtype=np.uint64)) & np.uint64(1)
+    return torch.from_numpy(1.0 - 2.0 * bits.reshape(rows.numel(), -1)[:, :count]).float()

@@ -11,6 +11,7 @@ from graphkit.engine.checkpoint import read_metadata, read_tensors
 from graphkit.engine.options import accepted, check_options
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.engine.seeding import preserved_rng
+from graphkit.engine.state import selection_score
 from graphkit.errors import UserError
 
 __all__ = ["evaluate", "load_model"]
@@ -108,6 +109,6 @@ def best_training(directory: RunDirectory, seed: int | None = None, fold: int | 
 
     def score(training: tuple[int, int | None]) -> float:
         metadata = read_metadata(RunDirectory(directory.path, training[1]).best(training[0]))
-        return float(metadata["metrics"][metadata["select"]])
+        return float(selection_score(metadata["metrics"], metadata["select"]))
 
     return max(trainings(directory, seed, fold), key=score)

@@ -21,12 +21,15 @@ from graphkit.engine.parameter_groups import parameter_groups
 from graphkit.engine.progress import Reporter, SilentReporter, default_reporter
 from graphkit.engine.results import read_run, record_run
 from graphkit.engine.run_directory import RunDirectory
+from graphkit.engine.schedule import RateSchedule
 from graphkit.engine.seeding import deterministic_algorithms, seed_of, seeded
 from graphkit.engine.tensorboard import with_tensorboard
 from graphkit.engine.warm_start import start_from
 from graphkit.errors import UserError
 
 __all__ = ["Run", "fit"]
+
+_OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
 
 
 @dataclasses.dataclass
@@ -64,6 +67,8 @@ def fit(
     lr: float = 5e-3,
     lr_of: dict[str, float] | None = None,
     weight_decay: float = 0.0,
+    optimizer: Literal["adam", "adamw"] = "adam",
+    schedule: dict[str, Any] | None = None,
     clip_norm: float | None = None,
     start: str | None = None,
     loader: dict[str, Any] | None = None,
@@ -85,7 +90,7 @@ def fit(
     reporter: Reporter | None = None,
     labels: dict[str, Any] | None = None,
 ) -> Run:
-    """Train with Adam, select the epoch on validation, score the test split once.
+    """Train with Adam or AdamW, select the epoch on validation, score the test split once.
 
     With ``out``, a kill at any moment loses at most ``checkpoint_every`` seconds, and ``resume=True`` continues bit for
     bit on the CPU (same number of threads). Without ``out`` nothing is written.
@@ -99,16 +104,20 @@ def fit(
             buffer or a parameter.
         task: has ``loader``, ``evaluate`` and ``primary_metric``, such as ``graphkit.load("umls")``.
         epochs: passes over the training split; 0 evaluates the model as it is, such as a heuristic.
-        lr: Adam's learning rate.
+        lr: the learning rate.
         lr_of: learning rates of parts of the model, such as ``{"predictor": 2.4e-3}``; 0 keeps a part's weights.
-        weight_decay: Adam's L2 penalty.
+        weight_decay: Adam's L2 penalty, or AdamW's decay. Parameters that the model names in ``no_decay()`` do without it.
+        optimizer: ``"adam"``, whose penalty is part of the gradient, or ``"adamw"``, which shrinks the weights beside it.
+        schedule: how learning rates change from epoch to epoch, such as ``{"kind": "cosine", "warmup": 10}``, see
+            :func:`graphkit.engine.schedule.rate_factor`; None: not at all.
         clip_norm: largest norm of the gradient, or None.
         start: a run directory; the training begins with its best weights (of the same seed, where it has that one)
             wherever name and shape agree. None: with the weights as they are.
         loader: options of ``task.loader``, such as ``{"batch_size": 64}``.
         evaluation: options of ``task.evaluate``, such as ``{"ties": "mean"}``.
         evaluate_every: epochs between validations; the last epoch always has one.
-        select: validation metric that selects the epoch, higher is better; None takes ``task.primary_metric``.
+        select: validation metric that selects the epoch, the highest or of an error the lowest; None takes
+            ``task.primary_metric``.
         patience: stop after so many validations without a better one, or None.
         seed: seed of the loader and of every global random stream during the training; the streams of the caller do
             not move. The initial weights are the caller's.
@@ -149,11 +158,11 @@ def fit(
         from graphkit.engine.folds import fit_folds
 
         return fit_folds(
-            model, task, splits, seed=seed, epochs=epochs, lr=lr, lr_of=lr_of, weight_decay=weight_decay,
-            clip_norm=clip_norm, start=start, loader=loader, evaluation=evaluation, evaluate_every=evaluate_every,
-            select=select, patience=patience, out=out, resume=resume, deterministic=deterministic, amp=amp, device=device,
-            checkpoint_every=checkpoint_every, max_steps=max_steps, tensorboard=tensorboard,
-            score_test=score_test, reporter=reporter, labels=labels,
+            model, task, splits, seed=seed, epochs=epochs, lr=lr, lr_of=lr_of, weight_decay=weight_decay, optimizer=optimizer,
+            schedule=schedule, clip_norm=clip_norm, start=start, loader=loader, evaluation=evaluation,
+            evaluate_every=evaluate_every, select=select, patience=patience, out=out, resume=resume,
+            deterministic=deterministic, amp=amp, device=device, checkpoint_every=checkpoint_every, max_steps=max_steps,
+            tensorboard=tensorboard, score_test=score_test, reporter=reporter, labels=labels,
         )  # fmt: skip
     loader, evaluation, select = dict(loader or {}), dict(evaluation or {}), select or task.primary_metric
     options = {
@@ -166,7 +175,8 @@ def fit(
     if fold is not None:
         options["fold"] = fold
     stream = seed_of(seed, fold)
-    options |= {key: value for key, value in (("lr_of", lr_of), ("start", start)) if value}
+    options |= {key: value for key, value in (("lr_of", lr_of), ("start", start), ("schedule", schedule)) if value}
+    options |= {} if optimizer == "adam" else {"optimizer": optimizer}
     check_ranges({**options, "checkpoint_every": checkpoint_every})
     _check_task_options(loader, evaluation, task)
     check_selection(task, select)
@@ -176,14 +186,15 @@ def fit(
     place = processes.device(device)
     autocast = torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda" if amp == "auto" else amp)
     model.to(place)
-    optimizer = torch.optim.Adam(parameter_groups(model, lr, lr_of), lr=lr, weight_decay=weight_decay)
+    steps = _OPTIMIZERS[optimizer](parameter_groups(model, lr, lr_of), lr=lr, weight_decay=weight_decay)
+    rates = RateSchedule(steps, epochs, schedule)
     directory = (
         None if out is None or not processes.first else RunDirectory(out, fold)
     )  # the first process alone writes
     if start is not None:
         begun = directory is not None and directory.checkpoint(seed).exists()
         processes.on_first(lambda: None if begun else start_from(model, start, seed, fold))
-    keeper = Keeper(directory, seed, model, optimizer, options, checkpoint_every)
+    keeper = Keeper(directory, seed, model, steps, options, checkpoint_every)
     show = SilentReporter() if not processes.first else default_reporter() if reporter is None else reporter
     show = with_tensorboard(show, directory, seed) if tensorboard and processes.first else show
     alone = processes.around_first(keeper.locked())
@@ -198,6 +209,7 @@ def fit(
             while not state.finished:
                 if state.step == 0:
                     processes.begin_epoch(model, task, state.epoch)
+                rates.begin_epoch(state.epoch)
                 model.train()
                 batches = task.loader("train", seed=stream, epoch=state.epoch, start=state.step, **loader)
                 total = state.step + len(batches)
@@ -206,13 +218,13 @@ def fit(
                         break
                     with autocast:
                         loss = processes.loss(model, batch.to(place), stream, state.steps)
-                    optimizer.zero_grad(set_to_none=True)
+                    steps.zero_grad(set_to_none=True)
                     loss.backward()
                     value = processes.reduce(model, loss)
                     if clip_norm is not None:
                         torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
                     state.count(value)
-                    optimizer.step()
+                    steps.step()
                     show.step(state, total)
                     keeper.step()
                     processes.check(guard)

@@ -13,6 +13,7 @@ import torch
 
 from graphkit.engine.fit import Run, fit
 from graphkit.engine.seeding import seed_of, seeded
+from graphkit.engine.state import selection_score
 from graphkit.errors import UserError
 
 __all__ = ["FoldedRun", "fit_folds", "folds_of"]
@@ -93,7 +94,7 @@ def fit_folds(
 
 def folded(runs: Sequence[Run], numbers: Sequence[int | None], select: str) -> FoldedRun:
     """The Runs of several folds as one."""
-    best = max(runs, key=lambda run: run.valid[select])
+    best = max(runs, key=lambda run: selection_score(run.valid, select))
     fields = {field.name: getattr(best, field.name) for field in dataclasses.fields(Run)}
     fields |= {"seconds": sum(run.seconds for run in runs), "steps": sum(run.steps for run in runs)}
     fields |= {split: _means([getattr(run, split) for run in runs]) for split in ("valid", "test")}

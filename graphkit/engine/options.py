@@ -7,9 +7,12 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from graphkit.engine.schedule import check_schedule
 from graphkit.errors import UserError, nearest
 
-__all__ = ["accepted", "check_options", "check_ranges", "check_selection"]
+__all__ = ["OPTIMIZERS", "accepted", "check_options", "check_ranges", "check_selection"]
+
+OPTIMIZERS = ("adam", "adamw")
 
 
 def accepted(function: Callable[..., Any], without: Collection[str] = ()) -> set[str] | None:
@@ -69,6 +72,9 @@ def check_ranges(options: Mapping[str, Any], where: Callable[[str], str] = str) 
     for part, value in (options.get("lr_of") or {}).items():
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
             raise UserError(f"{where('lr_of')}: {part!r} is {value!r}, expected a number of at least 0")
+    if options.get("optimizer", "adam") not in OPTIMIZERS:
+        raise UserError(f"{where('optimizer')} is {options['optimizer']!r}, expected one of {', '.join(OPTIMIZERS)}")
+    check_schedule(options.get("schedule"), where("schedule"))
     if options.get("amp", "auto") not in (True, False, "auto"):
         raise UserError(f"{where('amp')} is {options['amp']!r}, expected true, false or 'auto'")
 

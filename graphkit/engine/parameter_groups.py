@@ -1,8 +1,8 @@
-"""Which parameters learn at which rate."""
+"""Which parameters learn at which rate, and which do without weight decay."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -17,14 +17,18 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Groups of an optimizer: the model's parameters at the rate ``lr``, those of some of its parts at rates of their own.
 
+    Parameters that the model names in ``no_decay()`` are in groups of ``weight_decay`` 0, whatever the optimizer's is.
+
     Args:
-        model: the model.
+        model: the model; where it has ``no_decay() -> names of parameters``, such as those of time steps and decay rates of a
+            state space layer, these are not pulled towards 0.
         lr: rate of all that ``lr_of`` does not name.
         lr_of: rates by the name of a part, such as ``{"predictor": 2.4e-3}``; of nested parts the innermost counts.
             A part at rate 0 keeps its weights.
 
     Raises:
-        UserError: for a part that the model lacks or that holds no parameter.
+        UserError: for a part that the model lacks or that holds no parameter, and for a name in ``no_decay`` that is no
+            parameter.
 
     Example:
         >>> model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1))
@@ -38,9 +42,22 @@ def parameter_groups(
             raise UserError(f"lr_of: {nearest(str(name), parts, f'part of {type(model).__name__}')}")
         if next(parts[name].parameters(), None) is None:
             raise UserError(f"lr_of: {name!r} of {type(model).__name__} holds no parameters; leave it out")
-    groups: dict[str, dict[str, Any]] = {"": {"params": [], "lr": lr}}
-    groups |= {name: {"params": [], "lr": rate} for name, rate in rates.items()}
+    spared = _spared(model)
+    groups: dict[tuple[str, bool], dict[str, Any]] = {}
+    for name, rate in {"": lr, **rates}.items():
+        groups[name, False] = {"params": [], "lr": rate}
+        groups[name, True] = {"params": [], "lr": rate, "weight_decay": 0.0}
     for name, parameter in model.named_parameters():
         owner = max((part for part in rates if name.startswith(f"{part}.")), key=len, default="")
-        groups[owner]["params"].append(parameter)
-    return [group for group in groups.values() if group["params"]] or [groups[""]]
+        groups[owner, name in spared]["params"].append(parameter)
+    return [group for group in groups.values() if group["params"]] or [groups["", False]]
+
+
+def _spared(model: torch.nn.Module) -> set[str]:
+    """Names of the parameters that do without weight decay."""
+    name_them = getattr(model, "no_decay", None)
+    names: Iterable[str] = name_them() if callable(name_them) else ()
+    spared, known = set(names), {name for name, _ in model.named_parameters()}
+    for name in sorted(spared - known):
+        raise UserError(f"no_decay: {nearest(name, known, f'parameter of {type(model).__name__}')}")
+    return spared

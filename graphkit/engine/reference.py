@@ -8,6 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from graphkit.errors import UserError
+from graphkit.metrics import LOWER_IS_BETTER
 
 __all__ = ["LOWER_IS_BETTER", "METRICS", "Figure", "mapping", "printed_digits", "published_figures"]
 
@@ -27,9 +28,10 @@ METRICS = (
     "ap",
     "accuracy",
     "macro_f1",
+    "balanced_accuracy",
     "roc_auc",
+    "mae",
 )
-LOWER_IS_BETTER = frozenset({"mr"})
 
 
 class Figure(float):

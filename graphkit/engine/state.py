@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 from graphkit.errors import UserError, nearest
+from graphkit.metrics import goodness
 
-__all__ = ["TrainingState"]
+__all__ = ["TrainingState", "selection_score"]
 
-_FALLING = {"mr", "tail_mr", "head_mr", "loss", "count"}
+_UNFIT = {"mr", "tail_mr", "head_mr", "loss", "count"}  # a mean rank is the whim of the worst cases
 
 
 @dataclasses.dataclass
@@ -87,7 +88,7 @@ class TrainingState:
         improved = False
         if valid is not None:
             score = selection_score(valid, select)
-            improved = self.best is None or score > self.best["metrics"][select]
+            improved = self.best is None or score > selection_score(self.best["metrics"], select)
             self.stale = 0 if improved else self.stale + 1
             if improved:
                 self.best = {"epoch": self.epoch, "metrics": valid}
@@ -100,17 +101,21 @@ class TrainingState:
 
 
 def selection_score(metrics: dict[str, float], select: str) -> float:
-    """The metric that selects the epoch; higher is better.
+    """The metric that selects the epoch, negated where less is better; higher is better.
+
+    Example:
+        >>> selection_score({"accuracy": 0.5}, "accuracy"), selection_score({"mae": 0.5}, "mae")
+        (0.5, -0.5)
 
     Raises:
-        UserError: for an unknown metric, one that falls as models improve, or a value that is not a number.
+        UserError: for an unknown metric, one that no epoch should be selected by, or a value that is not a number.
     """
     if select not in metrics:
         raise UserError(f"select: {nearest(select, metrics, 'metric')}")
-    if select in _FALLING:
+    if select in _UNFIT:
         raise UserError(f"select is {select!r}, which does not rise as a model improves; choose a metric that does")
     if math.isnan(metrics[select]):
         raise UserError(
             f"the validation metric {select!r} is not a number; the weights or the data hold non-finite values"
         )
-    return metrics[select]
+    return goodness(select, metrics[select])

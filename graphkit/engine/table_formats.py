@@ -38,7 +38,9 @@ _NAMES = {
     "auc": "AUC",
     "ap": "AP",
     "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
     "macro_f1": "Macro F1",
+    "mae": f"MAE {DOWN}",
     "roc_auc": "ROC-AUC",
 }
 

@@ -30,6 +30,7 @@ from graphkit.engine.options import check_selection
 from graphkit.engine.progress import SilentReporter
 from graphkit.engine.run_directory import RunDirectory, read_lines, writing
 from graphkit.engine.seeding import seed_of, seeded
+from graphkit.engine.state import selection_score
 from graphkit.engine.yaml_text import read_yaml
 from graphkit.errors import UserError
 from graphkit.models import registry
@@ -144,7 +145,7 @@ def best_trial(lines: Sequence[dict[str, Any]], select: str) -> dict[str, Any]:
     finished = [line for line in lines if line["valid"]]
     if not finished:
         raise UserError("no trial has validation metrics; widen the search space")
-    return max(finished, key=lambda line: (line["valid"][select], -line["trial"]))
+    return max(finished, key=lambda line: (selection_score(line["valid"], select), -line["trial"]))
 
 
 def tune_experiment(

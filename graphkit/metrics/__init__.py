@@ -1,7 +1,8 @@
 """Ranking metrics with explicit tie rules, and how well scores tell two classes apart."""
 
 from graphkit.metrics.classification import auc, average_precision
-from graphkit.metrics.labels import accuracy, macro_f1, roc_auc
+from graphkit.metrics.direction import LOWER_IS_BETTER, goodness
+from graphkit.metrics.labels import accuracy, balanced_accuracy, macro_f1, mean_average_precision, roc_auc
 from graphkit.metrics.link_prediction import check_link_metrics, link_metrics, link_ties, pooled_ranks
 from graphkit.metrics.ranking import (
     TIES,
@@ -14,19 +15,25 @@ from graphkit.metrics.ranking import (
     ranks,
     reciprocal_rank,
 )
+from graphkit.metrics.regression import mean_absolute_error
 from graphkit.metrics.sampled import sampled_hits
 
 __all__ = [
+    "LOWER_IS_BETTER",
     "TIES",
     "accuracy",
     "auc",
     "average_precision",
+    "balanced_accuracy",
     "check_link_metrics",
     "check_ties",
+    "goodness",
     "hits",
     "link_metrics",
     "link_ties",
     "macro_f1",
+    "mean_absolute_error",
+    "mean_average_precision",
     "mean_rank",
     "pooled_hits",
     "pooled_ranks",

@@ -6,6 +6,9 @@ from graphkit.models.adpa import ADPA
 from graphkit.models.base import Model
 from graphkit.models.dir_gnn import DirGNN
 from graphkit.models.entity_prediction import EntityPrediction
+from graphkit.models.gated_gcn import GatedGCN
+from graphkit.models.gps import GPS
+from graphkit.models.graph_classifier import GraphClassifier
 from graphkit.models.heuristics import (
     AdamicAdar,
     CommonNeighbors,
@@ -17,8 +20,8 @@ from graphkit.models.kge import ComplEx, DistMult, RotatE, TransE
 from graphkit.models.linkx import LINKX
 from graphkit.models.nbfnet import NBFNet
 from graphkit.models.ncn import NCN, NCNC
-from graphkit.models.node_baselines import APPNP, GAT, GCN, GPRGNN, MLP, SGC, GraphSAGE
-from graphkit.models.node_classifier import NodeClassifier, label_loss
+from graphkit.models.node_baselines import APPNP, GAT, GCN, GIN, GPRGNN, MLP, SGC, GraphSAGE
+from graphkit.models.node_classifier import NodeClassifier, label_loss, target_loss
 from graphkit.models.path_explanation import PathExplanation
 from graphkit.models.path_heuristics import Katz, PersonalizedPageRank, ShortestPath
 
@@ -27,7 +30,9 @@ __all__ = [
     "APPNP",
     "GAT",
     "GCN",
+    "GIN",
     "GPRGNN",
+    "GPS",
     "LINKX",
     "MLP",
     "NCN",
@@ -40,6 +45,8 @@ __all__ = [
     "DirGNN",
     "DistMult",
     "EntityPrediction",
+    "GatedGCN",
+    "GraphClassifier",
     "GraphSAGE",
     "Jaccard",
     "Katz",
@@ -55,12 +62,13 @@ __all__ = [
     "TransE",
     "label_loss",
     "registry",
+    "target_loss",
 ]
 
 _MODELS: tuple[type[Model], ...] = (
     NBFNet, NCN, NCNC, DistMult, ComplEx, RotatE, TransE, CommonNeighbors, AdamicAdar, ResourceAllocation, Jaccard,
     PreferentialAttachment, Katz, ShortestPath, PersonalizedPageRank,
-    MLP, GCN, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA,
+    MLP, GCN, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA, GIN, GatedGCN, GPS,
 )  # fmt: skip
 
 #: constructor arguments that come from a task, never from an experiment file

@@ -1,37 +1,74 @@
-"""Baselines of node classification, made of PyG's layers."""
+"""Baselines of node classification, made of PyG's layers; some of them serve whole graphs as well."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 from torch_geometric.nn import APPNP as Propagation
-from torch_geometric.nn import MessagePassing, SGConv
+from torch_geometric.nn import GCNConv, MessagePassing, SAGEConv, SGConv
 from torch_geometric.nn import models as pyg
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from graphkit.errors import UserError
+from graphkit.models.graph_classifier import GraphClassifier, Level, graphs_in
 from graphkit.models.node_classifier import NodeClassifier
+from graphkit.nn import GraphReadout, Pooling, ResidualLayers
 
-__all__ = ["APPNP", "GAT", "GCN", "GPRGNN", "MLP", "SGC", "GraphSAGE"]
+if TYPE_CHECKING:
+    from torch_geometric.data import Data
+
+__all__ = ["APPNP", "GAT", "GCN", "GIN", "GPRGNN", "MLP", "SGC", "GraphSAGE"]
 
 Norm = Literal["batch", "layer"] | None
 JumpingKnowledge = Literal["cat", "max", "last"] | None
 
 
-class _Stack(NodeClassifier):
-    """Layers of one kind from PyG's models; dropout on the input and after every hidden layer."""
+class _Stack(GraphClassifier):
+    """Layers of one kind; dropout on the input and after every hidden layer. Of graphs the last layer keeps the hidden width, and a
+    perceptron scores what is pooled from the nodes."""
 
     stack: torch.nn.Module
     dropout: float
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        x = torch.nn.functional.dropout(x, self.dropout, self.training)
+    def _build(
+        self,
+        layers: Callable[[int], torch.nn.Module],
+        hidden_channels: int,
+        out_channels: int,
+        dropout: float,
+        level: Level,
+        pooling: Pooling,
+    ) -> None:
+        if level not in ("graph", "node"):
+            raise UserError(f"level is {level!r}, expected 'graph' or 'node'")
+        self.level, self.dropout = level, dropout
+        self.stack = layers(out_channels if level == "node" else hidden_channels)
+        self.readout = None
+        if level == "graph":
+            self.readout = GraphReadout(
+                hidden_channels, hidden_channels, out_channels, pooling=pooling, dropout=dropout
+            )
+
+    def forward(
+        self, x: Tensor, edge_index: Tensor, batch: Tensor | None = None, num_graphs: int | None = None
+    ) -> Tensor:
+        """[N, F] to [N, C]; of graphs to [B, C], where ``batch`` [N] says which one a node belongs to."""
+        if not isinstance(self.stack, ResidualLayers):  # which drop what they make of the input
+            x = torch.nn.functional.dropout(x, self.dropout, self.training)
+        x = self._states(x, edge_index)
+        return x if self.readout is None else self.readout(x, batch, num_graphs)
+
+    def _states(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.stack(x, edge_index)
 
+    def scores(self, data: Data) -> Tensor:
+        return self(data.x, data.edge_index, **graphs_in(data))
 
-class MLP(NodeClassifier):
+
+class MLP(_Stack):
     """Linear layers on the features alone: what is to be had without edges.
 
     Args:
@@ -41,6 +78,8 @@ class MLP(NodeClassifier):
         num_layers: number of linear layers.
         dropout: on the input and after every hidden layer.
         norm: after every hidden layer, or None.
+        level: whether nodes or whole graphs are scored.
+        pooling: of graphs, how their nodes are summed up: ``"mean"``, ``"sum"`` or ``"max"``; a perceptron follows.
 
     Example:
         >>> MLP(4, 8, 3)(torch.zeros(5, 4), torch.zeros(2, 0, dtype=torch.int64)).shape
@@ -56,17 +95,21 @@ class MLP(NodeClassifier):
         *,
         dropout: float = 0.5,
         norm: Norm = None,
+        level: Level = "node",
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
-        self.dropout = dropout
-        channels = [in_channels, *[hidden_channels] * (num_layers - 1), out_channels]
-        self.stack = pyg.MLP(
-            channels, dropout=dropout, norm=None if norm is None else f"{norm}_norm", norm_kwargs=_each_node(norm)
-        )
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.stack(torch.nn.functional.dropout(x, self.dropout, self.training))
+        def layers(out: int) -> torch.nn.Module:
+            channels = [in_channels, *[hidden_channels] * (num_layers - 1), out]
+            norm_name = None if norm is None else f"{norm}_norm"
+            return pyg.MLP(channels, dropout=dropout, norm=norm_name, norm_kwargs=_each_node(norm))
+
+        self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
+
+    def _states(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.stack(x)
 
 
 class GCN(_Stack):
@@ -82,6 +125,11 @@ class GCN(_Stack):
         dropout: on the input and after every hidden layer.
         norm: after every hidden layer, or None.
         jumping_knowledge: how the outputs of all layers are joined before a linear layer; None takes the last one.
+        residual: whether layers add to what was there before, with norms before them and GELU after, see
+            :class:`graphkit.nn.ResidualLayers`; then without ``jumping_knowledge``.
+        feed_forward: with ``residual``, whether a perceptron follows each layer.
+        level: whether nodes or whole graphs are scored.
+        pooling: as in :class:`MLP`.
 
     Source:
         Kipf and Welling: Semi-Supervised Classification with Graph Convolutional Networks (ICLR 2017).
@@ -101,14 +149,27 @@ class GCN(_Stack):
         dropout: float = 0.5,
         norm: Norm = None,
         jumping_knowledge: JumpingKnowledge = None,
+        residual: bool = False,
+        feed_forward: bool = False,
+        level: Level = "node",
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
-        self.dropout = dropout
-        self.stack = pyg.GCN(
-            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
-            jk=jumping_knowledge,
-        )  # fmt: skip
+        _check_residual(residual, feed_forward, jumping_knowledge)
+
+        def layers(out: int) -> torch.nn.Module:
+            if residual:
+                return ResidualLayers(
+                    in_channels, hidden_channels, num_layers, lambda: GCNConv(hidden_channels, hidden_channels),
+                    out_channels=out if level == "node" else None, norm=norm, feed_forward=feed_forward, dropout=dropout,
+                )  # fmt: skip
+            return pyg.GCN(
+                in_channels, hidden_channels, num_layers, out, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
+                jk=jumping_knowledge,
+            )  # fmt: skip
+
+        self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
 
 
 class GraphSAGE(_Stack):
@@ -122,6 +183,10 @@ class GraphSAGE(_Stack):
         dropout: on the input and after every hidden layer.
         norm: after every hidden layer, or None.
         jumping_knowledge: as in :class:`GCN`.
+        residual: as in :class:`GCN`.
+        feed_forward: as in :class:`GCN`.
+        level: whether nodes or whole graphs are scored.
+        pooling: as in :class:`MLP`.
 
     Source:
         Hamilton, Ying and Leskovec: Inductive Representation Learning on Large Graphs (NeurIPS 2017).
@@ -141,14 +206,27 @@ class GraphSAGE(_Stack):
         dropout: float = 0.5,
         norm: Norm = None,
         jumping_knowledge: JumpingKnowledge = None,
+        residual: bool = False,
+        feed_forward: bool = False,
+        level: Level = "node",
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
-        self.dropout = dropout
-        self.stack = pyg.GraphSAGE(
-            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
-            jk=jumping_knowledge,
-        )  # fmt: skip
+        _check_residual(residual, feed_forward, jumping_knowledge)
+
+        def layers(out: int) -> torch.nn.Module:
+            if residual:
+                return ResidualLayers(
+                    in_channels, hidden_channels, num_layers, lambda: SAGEConv(hidden_channels, hidden_channels),
+                    out_channels=out if level == "node" else None, norm=norm, feed_forward=feed_forward, dropout=dropout,
+                )  # fmt: skip
+            return pyg.GraphSAGE(
+                in_channels, hidden_channels, num_layers, out, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
+                jk=jumping_knowledge,
+            )  # fmt: skip
+
+        self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
 
 
 class GAT(_Stack):
@@ -163,6 +241,8 @@ class GAT(_Stack):
         dropout: on the input, after every hidden layer, and on attention.
         norm: after every hidden layer, or None.
         jumping_knowledge: as in :class:`GCN`.
+        level: whether nodes or whole graphs are scored.
+        pooling: as in :class:`MLP`.
 
     Source:
         Veličković et al.: Graph Attention Networks (ICLR 2018).
@@ -183,16 +263,72 @@ class GAT(_Stack):
         dropout: float = 0.5,
         norm: Norm = None,
         jumping_knowledge: JumpingKnowledge = None,
+        level: Level = "node",
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout, heads=heads)
         if hidden_channels % heads:
             raise UserError(f"hidden_channels is {hidden_channels}, expected a multiple of heads, {heads}")
-        self.dropout = dropout
-        self.stack = pyg.GAT(
-            in_channels, hidden_channels, num_layers, out_channels, heads=heads, dropout=dropout, norm=norm,
-            norm_kwargs=_each_node(norm), jk=jumping_knowledge,
-        )  # fmt: skip
+
+        def layers(out: int) -> torch.nn.Module:
+            return pyg.GAT(
+                in_channels, hidden_channels, num_layers, out, heads=heads, dropout=dropout, norm=norm,
+                norm_kwargs=_each_node(norm), jk=jumping_knowledge,
+            )  # fmt: skip
+
+        self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
+
+
+class GIN(_Stack):
+    """A node and the sum of its sources through a perceptron of two layers, which tells as many graphs apart as refining
+    colours does.
+
+    Args:
+        in_channels: F.
+        hidden_channels: width of hidden layers.
+        out_channels: number of classes C.
+        num_layers: number of layers.
+        dropout: on the input and after every hidden layer.
+        norm: within the perceptrons and after every hidden layer, or None.
+        jumping_knowledge: as in :class:`GCN`.
+        train_eps: whether the weight of the node itself is learned.
+        level: whether nodes or whole graphs are scored.
+        pooling: as in :class:`MLP`; the paper's is ``"sum"``.
+
+    Source:
+        Xu et al.: How Powerful are Graph Neural Networks? (ICLR 2019).
+
+    Example:
+        >>> model = GIN(4, 8, 3, level="graph", pooling="sum")
+        >>> model(torch.zeros(5, 4), torch.tensor([[0], [1]]), torch.tensor([0, 0, 0, 1, 1])).shape
+        torch.Size([2, 3])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 3,
+        *,
+        dropout: float = 0.5,
+        norm: Norm = None,
+        jumping_knowledge: JumpingKnowledge = None,
+        train_eps: bool = False,
+        level: Level = "node",
+        pooling: Pooling = "sum",
+    ) -> None:
+        super().__init__()
+        _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
+
+        def layers(out: int) -> torch.nn.Module:
+            return pyg.GIN(
+                in_channels, hidden_channels, num_layers, out, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
+                jk=jumping_knowledge, train_eps=train_eps,
+            )  # fmt: skip
+
+        self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
 
 
 class SGC(NodeClassifier):
@@ -342,3 +478,12 @@ def _check(**options: float) -> None:
                 raise UserError(f"dropout is {value!r}, expected a number from 0 to below 1")
         elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise UserError(f"{name} is {value!r}, expected a whole number from 1 upwards")
+
+
+def _check_residual(residual: bool, feed_forward: bool, jumping_knowledge: JumpingKnowledge) -> None:
+    if residual and jumping_knowledge is not None:
+        raise UserError(
+            f"jumping_knowledge is {jumping_knowledge!r}, but residual layers carry all outputs on; leave one out"
+        )
+    if feed_forward and not residual:
+        raise UserError("feed_forward is true, which is a part of residual layers; set residual too")

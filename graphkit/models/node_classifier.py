@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from graphkit.errors import UserError
 from graphkit.models.base import Model
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-    from graphkit.data import NodeBatch
+    from graphkit.data import GraphBatch, NodeBatch
 
-__all__ = ["NodeClassifier", "label_loss"]
+__all__ = ["NodeClassifier", "label_loss", "target_loss"]
 
 
 class NodeClassifier(Model):
@@ -33,13 +34,26 @@ class NodeClassifier(Model):
 
     sizes: tuple[str, ...] = ("in_channels", "out_channels")
 
+    @classmethod
+    def for_task(cls, task: Any, **options: Any) -> Model:
+        """A model of the sizes of the task's data.
+
+        Raises:
+            UserError: for a task on whole graphs, where the model knows nodes only.
+        """
+        if getattr(task, "level", "node") == "graph" and "level" not in cls.sizes:
+            raise UserError(
+                f"{cls.__name__} classifies nodes, and {task.name} is about whole graphs; choose another, such as GCN"
+            )
+        return super().for_task(task, **options)
+
     def scores_of(self, data: Data, nodes: Tensor) -> Tensor:
         """Scores [n, C] of some nodes [n] of a graph, with gradients."""
         return self(data.x, data.edge_index)[nodes]
 
-    def loss(self, batch: NodeBatch) -> Tensor:
-        """Mean loss over the nodes of a batch, see :func:`label_loss`."""
-        return label_loss(self.scores_of(batch.data, batch.index), batch.y)
+    def loss(self, batch: NodeBatch | GraphBatch) -> Tensor:
+        """Mean loss over the nodes of a batch, of one graph or of several, see :func:`target_loss`."""
+        return target_loss(self.scores_of(batch.data, batch.index), batch.y, getattr(batch, "target", None))
 
     def score_nodes(self, data: Data, nodes: Tensor) -> Tensor:
         """Scores [n, C] of some nodes [n], as :meth:`graphkit.data.NodeTask.evaluate` asks for them."""
@@ -67,3 +81,22 @@ def label_loss(scores: Tensor, y: Tensor) -> Tensor:
         return torch.nn.functional.cross_entropy(scores, y)
     known = ~torch.isnan(y)
     return torch.nn.functional.binary_cross_entropy_with_logits(scores[known], y[known])
+
+
+def target_loss(scores: Tensor, y: Tensor, target: str | None = None) -> Tensor:
+    r"""The loss of what a task asks for: :func:`label_loss`, or of values the mean absolute error
+    :math:`\frac1{|K|} \sum_{(i, t) \in K} |s_{it} - y_{it}|` over those that are known.
+
+    Args:
+        scores: [n, C].
+        y: as in :func:`label_loss`, or [n, C] values, NaN where unknown.
+        target: ``"values"`` says that y are such.
+
+    Example:
+        >>> target_loss(torch.zeros(1, 2), torch.tensor([[3.0, torch.nan]]), "values")
+        tensor(3.)
+    """
+    if target != "values":
+        return label_loss(scores, y)
+    known = ~torch.isnan(y)
+    return (scores[known] - y[known]).abs().mean()

@@ -57,6 +57,9 @@ SAMPLES = {
     "GPRGNN": (labelled_nodes, {"hidden_channels": 16, "hops": 3, "dropout": 0.0}),
     "DirGNN": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
     "LINKX": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
+    "GIN": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
+    "GatedGCN": (labelled_nodes, {"hidden_channels": 16, "num_layers": 2, "norm": "layer"}),
+    "GPS": (labelled_nodes, {"hidden_channels": 16, "num_layers": 2, "norm": "layer"}),
     "ADPA": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
 }
 
