@@ -9,6 +9,7 @@ from graphkit.models.entity_prediction import EntityPrediction
 from graphkit.models.gated_gcn import GatedGCN
 from graphkit.models.gps import GPS
 from graphkit.models.graph_classifier import GraphClassifier
+from graphkit.models.graph_mamba import GraphMamba
 from graphkit.models.heuristics import (
     AdamicAdar,
     CommonNeighbors,
@@ -47,6 +48,7 @@ __all__ = [
     "EntityPrediction",
     "GatedGCN",
     "GraphClassifier",
+    "GraphMamba",
     "GraphSAGE",
     "Jaccard",
     "Katz",
@@ -68,7 +70,7 @@ __all__ = [
 _MODELS: tuple[type[Model], ...] = (
     NBFNet, NCN, NCNC, DistMult, ComplEx, RotatE, TransE, CommonNeighbors, AdamicAdar, ResourceAllocation, Jaccard,
     PreferentialAttachment, Katz, ShortestPath, PersonalizedPageRank,
-    MLP, GCN, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA, GIN, GatedGCN, GPS,
+    MLP, GCN, GraphMamba, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA, GIN, GatedGCN, GPS,
 )  # fmt: skip
 
 #: constructor arguments that come from a task, never from an experiment file

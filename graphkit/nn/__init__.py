@@ -10,9 +10,11 @@ from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
 from graphkit.nn.edge_states import EdgeStates
 from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.gated_gcn import GatedGCNConv
+from graphkit.nn.graph_mamba_encoder import GraphMambaEncoder
 from graphkit.nn.graph_readout import GraphReadout, Pooling, pool_nodes
 from graphkit.nn.link_encoder import LinkEncoder
 from graphkit.nn.message_reweighting import MessageReweighting
+from graphkit.nn.node_order import node_importance, node_order
 from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
 from graphkit.nn.pattern_features import hop_decay, pattern_features
@@ -20,6 +22,7 @@ from graphkit.nn.pattern_words import pattern_words
 from graphkit.nn.residual_layers import ResidualLayers
 from graphkit.nn.selective_state import SelectiveStateSpace
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
+from graphkit.nn.token_encoder import GatedTokenEncoder, WalkFeatureEncoder
 from graphkit.nn.walk_tokenizer import WalkTokenizer
 
 __all__ = [
@@ -33,6 +36,8 @@ __all__ = [
     "DirectedPatternAttention",
     "EdgeStates",
     "GatedGCNConv",
+    "GatedTokenEncoder",
+    "GraphMambaEncoder",
     "GraphReadout",
     "HopAttention",
     "LinkEncoder",
@@ -43,11 +48,14 @@ __all__ = [
     "SelectiveStateSpace",
     "Semiring",
     "Walk",
+    "WalkFeatureEncoder",
     "WalkTokenizer",
     "bellman_ford",
     "concentration_weights",
     "heaviest_walks",
     "hop_decay",
+    "node_importance",
+    "node_order",
     "pattern_features",
     "pattern_words",
     "pool_nodes",

@@ -60,7 +60,9 @@ def node_importance(
         restart = torch.ones_like(into)
         if by == "ppr":
             if seeds is None or not seeds.numel():
-                raise UserError("order 'ppr' restarts in seeds, but none are given; pass some nodes, or take 'pagerank'")
+                raise UserError(
+                    "order 'ppr' restarts in seeds, but none are given; pass some nodes, or take 'pagerank'"
+                )
             restart = torch.zeros_like(into)
             restart[seeds] = 1
         restart = restart / restart.sum()
@@ -129,7 +131,9 @@ def node_order(
     device = edge_index.device
 
     def noise() -> Tensor:
-        drawn = torch.rand(num_nodes, dtype=torch.float64, generator=generator, device=generator.device if generator else None)
+        drawn = torch.rand(
+            num_nodes, dtype=torch.float64, generator=generator, device=generator.device if generator else None
+        )
         return drawn.to(device)
 
     if by == "random":

@@ -92,7 +92,9 @@ class SelectiveStateSpace(nn.Module):
         self.x_proj = nn.Linear(width, self.rank + 2 * state, bias=False)
         self.dt_weight = nn.Parameter(torch.empty(self.steps, self.rank or width))
         self.dt_bias = nn.Parameter(torch.empty(self.steps))
-        self.A_log = nn.Parameter(torch.empty(*((self.steps, state) if a_mode == "free" and ssm == "mamba" else (self.steps,))))
+        self.A_log = nn.Parameter(
+            torch.empty(*((self.steps, state) if a_mode == "free" and ssm == "mamba" else (self.steps,)))
+        )
         self.D = nn.Parameter(torch.ones(width))
         self.out_proj = nn.Linear(width, out_channels or channels, bias=False)
         self.reset_parameters()
@@ -124,12 +126,28 @@ class SelectiveStateSpace(nn.Module):
         """``[S, L, d]`` (with ``lengths`` [S]) or packed ``[R, d]`` (with ``ptr`` [S + 1]) to the same with ``out_channels``."""
         into, gate = self.in_proj(x).chunk(2, -1)
         u = ops.causal_conv1d(
-            into, *self._wide(into, self.conv_weight, self.conv_bias), silu=True, lengths=lengths, ptr=ptr, reverse=self.reverse
+            into,
+            *self._wide(into, self.conv_weight, self.conv_bias),
+            silu=True,
+            lengths=lengths,
+            ptr=ptr,
+            reverse=self.reverse,
         )
         delta, B, C = self._maps(u)
         A, D, bias = self._wide(u, self.decay(), self.D, self._by_channel(self.dt_bias))
         y = ops.selective_scan(
-            u, delta, A, B, C, D, z=gate, delta_bias=bias, delta_softplus=True, lengths=lengths, ptr=ptr, reverse=self.reverse
+            u,
+            delta,
+            A,
+            B,
+            C,
+            D,
+            z=gate,
+            delta_bias=bias,
+            delta_softplus=True,
+            lengths=lengths,
+            ptr=ptr,
+            reverse=self.reverse,
         )
         return self.out_proj(y)
 

@@ -74,7 +74,12 @@ class GatedTokenEncoder(nn.Module):
 
     def forward(self, x: Tensor, tokens: WalkTokens, edge_state: Tensor) -> Tensor:
         """``x [N, d]``, ``edge_state [E, d]`` of the graph's edges to ``[T, d]``."""
-        if tokens.edge_ptr is None or tokens.edge_source is None or tokens.edge_target is None or tokens.edge_id is None:
+        if (
+            tokens.edge_ptr is None
+            or tokens.edge_source is None
+            or tokens.edge_target is None
+            or tokens.edge_id is None
+        ):
             raise UserError("gated convolutions run on induced edges; make the tokenizer with return_edges=True")
         first = torch.repeat_interleave(tokens.ptr[:-1], tokens.edge_ptr.diff())
         edges = torch.stack([tokens.edge_source, tokens.edge_target]) + first
@@ -135,7 +140,9 @@ class WalkFeatureEncoder(nn.Module):
 
     def bits(self, walks: Tensor, edge_index: Tensor, num_nodes: int) -> Tensor:
         """Bool ``[K, m + 1, 2 W - 1]`` of walks ``[K, m + 1]``: same node w positions before, w = 1..W; joined to it, w = 2..W."""
-        joined = torch.unique(torch.cat([edge_index[0] * num_nodes + edge_index[1], edge_index[1] * num_nodes + edge_index[0]]))
+        joined = torch.unique(
+            torch.cat([edge_index[0] * num_nodes + edge_index[1], edge_index[1] * num_nodes + edge_index[0]])
+        )
         same, beside = [], []
         for back in range(1, self.window + 1):
             before = torch.full_like(walks, -1)

@@ -53,7 +53,12 @@ def causal_conv1d(
     """
     if x.dtype not in (torch.float32, torch.float64, torch.bfloat16):
         raise UserError(f"causal_conv1d: x is {x.dtype}, expected float32, float64 or bfloat16")
-    if weight.dim() != 2 or x.dim() not in (2, 3) or weight.shape[0] != x.shape[-1] or not 0 < weight.shape[1] <= _WIDEST:
+    if (
+        weight.dim() != 2
+        or x.dim() not in (2, 3)
+        or weight.shape[0] != x.shape[-1]
+        or not 0 < weight.shape[1] <= _WIDEST
+    ):
         raise UserError(
             f"causal_conv1d: x is {list(x.shape)} and weight {list(weight.shape)}, expected [S, L, D] (or [R, D]) and [D, K], K from 1 to {_WIDEST}"
         )
@@ -65,7 +70,16 @@ def causal_conv1d(
             )
     begin, length = sequences_of(x, lengths, ptr, "causal_conv1d")
     rows = x.reshape(-1, x.shape[-1]).contiguous()
-    y = call("causal_conv1d", rows, weight.contiguous(), None if bias is None else bias.contiguous(), silu, begin, length, reverse)
+    y = call(
+        "causal_conv1d",
+        rows,
+        weight.contiguous(),
+        None if bias is None else bias.contiguous(),
+        silu,
+        begin,
+        length,
+        reverse,
+    )
     return y.view(x.shape)
 
 

@@ -56,7 +56,9 @@ def _steps(
     raw = _on_grid(delta, rows, inside, A.dtype)
     raw = raw if bias is None else raw + bias
     dt = torch.where(inside[..., None], _softplus(raw) if softplus else raw, 0.0)
-    return _Steps(rows, inside, _on_grid(u, rows, inside, A.dtype), raw, dt, *(_on_grid(t, rows, inside, A.dtype) for t in (B, C)))
+    return _Steps(
+        rows, inside, _on_grid(u, rows, inside, A.dtype), raw, dt, *(_on_grid(t, rows, inside, A.dtype) for t in (B, C))
+    )
 
 
 def _advance(h: Tensor, A: Tensor, dt: Tensor, u: Tensor, B: Tensor) -> Tensor:

@@ -48,6 +48,10 @@ SAMPLES = {
     "ComplEx": (knowledge_graph, {"hidden_channels": 32, "objective": "softmax", "regularizer_weight": 1e-5}),
     "RotatE": (knowledge_graph, {"hidden_channels": 32, "objective": "margin", "margin": 0.5}),
     "TransE": (neighbours, {"hidden_channels": 32, "objective": "margin", "margin": 0.3}),
+    "GraphMamba": (
+        labelled_nodes,
+        {"hidden_channels": 16, "walk_length": 2, "walks": 2, "repeats": 1, "mpnn_norm": "layer", "train_ties": "key"},
+    ),
     "MLP": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
     "GCN": (labelled_nodes, {"hidden_channels": 32, "dropout": 0.0}),
     "GraphSAGE": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),

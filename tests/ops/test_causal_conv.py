@@ -27,7 +27,9 @@ def test_definition(width, reverse, backend):
 
 def test_equals_torch(backend):
     x, weight, bias = sample(2, 11, 5, 4)
-    wanted = torch.nn.functional.conv1d(x.transpose(1, 2), weight[:, None], bias, padding=3, groups=5)[..., :11].transpose(1, 2)
+    wanted = torch.nn.functional.conv1d(x.transpose(1, 2), weight[:, None], bias, padding=3, groups=5)[
+        ..., :11
+    ].transpose(1, 2)
     torch.testing.assert_close(ops.causal_conv1d(x, weight, bias), wanted)
 
 
@@ -78,7 +80,9 @@ def test_registration(namespace):
     torch.library.opcheck(operators.causal_conv1d.default, (*leaves, True, begin, length, False), test_utils=tests)
     rows = tuple(t.detach() for t in leaves)
     torch.library.opcheck(
-        operators.causal_conv1d_backward.default, (torch.ones_like(rows[0]), *rows, True, begin, length, False), test_utils=tests
+        operators.causal_conv1d_backward.default,
+        (torch.ones_like(rows[0]), *rows, True, begin, length, False),
+        test_utils=tests,
     )
 
 

@@ -127,7 +127,9 @@ def test_pair_operator_is_associative():
 
     left, right = after(after(pairs[0], pairs[1]), pairs[2]), after(pairs[0], after(pairs[1], pairs[2]))
     torch.testing.assert_close(left, right, rtol=1e-15, atol=1e-15)
-    assert all(torch.equal(a, b) for a, b in zip(after((torch.ones(50), torch.zeros(50)), pairs[0]), pairs[0], strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(after((torch.ones(50), torch.zeros(50)), pairs[0]), pairs[0], strict=True)
+    )
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 16, 64, 1000])
@@ -209,7 +211,11 @@ def test_packed_padded_and_one_by_one(backend):
 
 def test_causality(backend):
     inputs = sample(1, 6, 3, 2)
-    jacobian = torch.autograd.functional.jacobian(lambda u: run({**inputs, "u": u})[0].sum(-1), inputs["u"])[:, 0].abs().sum(-1)
+    jacobian = (
+        torch.autograd.functional.jacobian(lambda u: run({**inputs, "u": u})[0].sum(-1), inputs["u"])[:, 0]
+        .abs()
+        .sum(-1)
+    )
     assert torch.equal(jacobian.triu(1), torch.zeros(6, 6, dtype=torch.float64))
     assert bool((jacobian + torch.ones(6, 6).triu(1) > 0).all())
 
@@ -243,16 +249,23 @@ def test_nothing_of_all_states_is_kept():
 
 @pytest.mark.parametrize("namespace", ["graphkit", "graphkit_python"])
 def test_registration(namespace):
-    rows = {name: t.flatten(0, 1).requires_grad_() if t.dim() == 3 else t.requires_grad_() for name, t in sample(2, 33, 3, 2).items()}
+    rows = {
+        name: t.flatten(0, 1).requires_grad_() if t.dim() == 3 else t.requires_grad_()
+        for name, t in sample(2, 33, 3, 2).items()
+    }
     begin, length = torch.tensor([0, 33]), torch.tensor([33, 30])
     operators = getattr(torch.ops, namespace)
     tests = ("test_schema", "test_autograd_registration", "test_faketensor")
     arguments = tuple(rows[name] for name in NAMES)
-    torch.library.opcheck(operators.selective_scan.default, (*arguments, True, begin, length, False, True), test_utils=tests)
+    torch.library.opcheck(
+        operators.selective_scan.default, (*arguments, True, begin, length, False, True), test_utils=tests
+    )
     arguments = tuple(t.detach() for t in arguments)
     y, states = operators.selective_scan(*arguments, True, begin, length, False, True)
     torch.library.opcheck(
-        operators.selective_scan_backward.default, (torch.ones_like(y), states, *arguments, True, begin, length, False), test_utils=tests
+        operators.selective_scan_backward.default,
+        (torch.ones_like(y), states, *arguments, True, begin, length, False),
+        test_utils=tests,
     )
 
 
@@ -268,7 +281,11 @@ def test_empty(backend):
     [
         ({"u": torch.zeros(2, 3, 4, dtype=torch.float16)}, {}, "u is torch.float16"),
         ({"A": torch.zeros(5, 2, dtype=torch.float64)}, {}, r"u is \[2, 3, 4\] and A \[5, 2\]"),
-        ({"B": torch.zeros(2, 3, 3, dtype=torch.float64)}, {}, r"B is torch.float64 \[2, 3, 3\], expected torch.float64 \[2, 3, 2\]"),
+        (
+            {"B": torch.zeros(2, 3, 3, dtype=torch.float64)},
+            {},
+            r"B is torch.float64 \[2, 3, 3\], expected torch.float64 \[2, 3, 2\]",
+        ),
         ({"delta": torch.zeros(2, 3, 4)}, {}, "delta is torch.float32"),
         ({"D": torch.zeros(3, dtype=torch.float64)}, {}, r"D is torch.float64 \[3\]"),
         ({}, {"lengths": torch.tensor([4, 1])}, "lengths go from 1 to 4, expected 0 to 3"),
