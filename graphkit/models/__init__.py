@@ -10,6 +10,7 @@ from graphkit.models.gated_gcn import GatedGCN
 from graphkit.models.gps import GPS
 from graphkit.models.graph_classifier import GraphClassifier
 from graphkit.models.graph_mamba import GraphMamba
+from graphkit.models.graph_mamba_links import GraphMambaLinks
 from graphkit.models.heuristics import (
     AdamicAdar,
     CommonNeighbors,
@@ -49,6 +50,7 @@ __all__ = [
     "GatedGCN",
     "GraphClassifier",
     "GraphMamba",
+    "GraphMambaLinks",
     "GraphSAGE",
     "Jaccard",
     "Katz",
@@ -70,7 +72,7 @@ __all__ = [
 _MODELS: tuple[type[Model], ...] = (
     NBFNet, NCN, NCNC, DistMult, ComplEx, RotatE, TransE, CommonNeighbors, AdamicAdar, ResourceAllocation, Jaccard,
     PreferentialAttachment, Katz, ShortestPath, PersonalizedPageRank,
-    MLP, GCN, GraphMamba, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA, GIN, GatedGCN, GPS,
+    MLP, GCN, GraphMamba, GraphMambaLinks, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA, GIN, GatedGCN, GPS,
 )  # fmt: skip
 
 #: constructor arguments that come from a task, never from an experiment file

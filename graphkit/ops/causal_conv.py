@@ -60,13 +60,15 @@ def causal_conv1d(
         or not 0 < weight.shape[1] <= _WIDEST
     ):
         raise UserError(
-            f"causal_conv1d: x is {list(x.shape)} and weight {list(weight.shape)}, expected [S, L, D] (or [R, D]) and [D, K], K from 1 to {_WIDEST}"
+            f"causal_conv1d: x is {list(x.shape)} and weight {list(weight.shape)}, expected [S, L, D] (or [R, D]) and [D, K], "
+            f"K from 1 to {_WIDEST}"
         )
     of_parameters = torch.float64 if x.dtype == torch.float64 else torch.float32
     for name, tensor in (("weight", weight), ("bias", bias)):
         if tensor is not None and (tensor.dtype != of_parameters or len(tensor) != len(weight)):
             raise UserError(
-                f"causal_conv1d: {name} is {tensor.dtype} {list(tensor.shape)}, expected {of_parameters} for {len(weight)} channels with x of {x.dtype}"
+                f"causal_conv1d: {name} is {tensor.dtype} {list(tensor.shape)}, expected {of_parameters} for {len(weight)} "
+                f"channels with x of {x.dtype}"
             )
     begin, length = sequences_of(x, lengths, ptr, "causal_conv1d")
     rows = x.reshape(-1, x.shape[-1]).contiguous()

@@ -52,6 +52,10 @@ SAMPLES = {
         labelled_nodes,
         {"hidden_channels": 16, "walk_length": 2, "walks": 2, "repeats": 1, "mpnn_norm": "layer", "train_ties": "key"},
     ),
+    "GraphMambaLinks": (
+        cliques,
+        {"hidden_channels": 64, "walk_length": 2, "walks": 8, "train_ties": "key", "sampling": "static"},
+    ),
     "MLP": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
     "GCN": (labelled_nodes, {"hidden_channels": 32, "dropout": 0.0}),
     "GraphSAGE": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),

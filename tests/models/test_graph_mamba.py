@@ -5,9 +5,9 @@ import torch
 from torch_geometric.data import Batch, Data
 
 import graphkit as gk
-from graphkit.data import NodeTask
+from graphkit.data import LinkTask, MessageGraph, NodeTask, PairBatch
 from graphkit.errors import UserError
-from graphkit.models import GraphMamba
+from graphkit.models import GraphMamba, GraphMambaLinks
 from graphkit.nn import GraphMambaEncoder
 
 
@@ -163,7 +163,8 @@ def test_presets():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"local_encoder": "men"}, "did you mean 'mean'"), ({"mpnn": "gin"}, "did you mean 'gine'"), ({"walk_length": 300}, "walk_length is 300"),
+        ({"local_encoder": "men"}, "did you mean 'mean'"), ({"mpnn": "gin"}, "did you mean 'gine'"),
+        ({"walk_length": 300}, "walk_length is 300"),
         ({"local_layers": 0}, "local_layers is 0"), ({"walks": 0}, "walks is 0"), ({"repeats": 5000}, "repeats is 5000"),
         ({"draws": 0}, "draws is 0"), ({"dropout": 1.0}, "dropout is 1.0"),
     ],
@@ -211,3 +212,47 @@ def test_saved_and_loaded(tmp_path):
     run = gk.fit(model, task, epochs=2, out=tmp_path)
     again = gk.load_model(tmp_path)
     assert gk.evaluate(again, task, split="test")["accuracy"] == run.test["accuracy"]
+
+
+def cliques(count=4, size=4):
+    """Groups whose members are all joined; a hidden edge is told by the others of its group."""
+    inside = torch.combinations(torch.arange(size)).t()
+    edges = torch.cat([inside + size * group for group in range(count)], 1)
+    return LinkTask.from_edges("cliques", edges, count * size, split="80/10/10", x=torch.eye(count * size))
+
+
+def test_no_token_or_message_holds_an_edge_of_the_batch():
+    """With the batch's edges in the graph or not, stored either way: the same scores, bit for bit."""
+    task = cliques()
+    model = GraphMambaLinks.for_task(task, hidden_channels=8, walk_length=3, walks=4, num_layers=1).eval()
+    batch = next(iter(task.loader("train", batch_size=4, num_negatives=2)))
+    edges = batch.graph.edge_index
+    same = (edges[0][:, None] == batch.positive[0]) & (edges[1][:, None] == batch.positive[1])
+    same |= (edges[0][:, None] == batch.positive[1]) & (edges[1][:, None] == batch.positive[0])
+    left = edges[:, ~same.any(1)]
+    without = MessageGraph(left, torch.zeros_like(left[0]), 16, 1, batch.graph.x)
+    with torch.no_grad():
+        assert torch.equal(model(batch), model(PairBatch(without, batch.positive, batch.negative)))
+        leaking = GraphMambaLinks(**{**model.config, "remove_targets": False}).eval()
+        leaking.load_state_dict(model.state_dict())
+        assert not torch.equal(leaking(batch), model(batch))
+
+
+def test_held_out_edges_have_no_say():
+    task = cliques()
+    model = GraphMambaLinks.for_task(task, hidden_channels=8, num_layers=1).eval()
+    pairs = task.edges_of("test") if hasattr(task, "edges_of") else torch.tensor([[0, 1], [2, 5]])
+    edges = torch.cat([task.graph("train").edge_index, pairs, pairs.flip(0)], 1)
+    other = MessageGraph(edges, torch.zeros_like(edges[0]), 16, 1, task.x)
+    scores = model.score_pairs(task.graph("train"), pairs)
+    assert torch.equal(scores, model.score_pairs(task.graph("train"), pairs.flip(0)))
+    assert not torch.equal(scores, model.score_pairs(other, pairs))  # so the test graph matters, and holds no such edge
+
+
+def test_link_model_without_features_or_with_wrong_ones():
+    with pytest.raises(UserError, match="give in_channels or num_nodes"):
+        GraphMambaLinks(0, 8)
+    graph = MessageGraph.from_edges(torch.tensor([[0, 1], [1, 2]]), 3)
+    with pytest.raises(UserError, match="no features"):
+        GraphMambaLinks(4, 8).score_pairs(graph, torch.tensor([[0], [1]]))
+    assert GraphMambaLinks(0, 8, num_nodes=3).score_pairs(graph, torch.tensor([[0], [1]])).shape == (1,)

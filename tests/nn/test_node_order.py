@@ -62,8 +62,8 @@ def test_graphs_stay_together():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"by": "degre"}, "did you mean 'degree'"), ({"ties": "keys"}, "did you mean 'key'"), ({"by": "given"}, "needs the importance"),
-     ({"by": "ppr"}, "restarts in seeds")],
+    [({"by": "degre"}, "did you mean 'degree'"), ({"ties": "keys"}, "did you mean 'key'"),
+     ({"by": "given"}, "needs the importance"), ({"by": "ppr"}, "restarts in seeds")],
 )  # fmt: skip
 def test_mistakes(options, message):
     with pytest.raises(UserError, match=message):
