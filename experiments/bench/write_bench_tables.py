@@ -203,6 +203,19 @@ def directed(rows: list[Row]) -> str:
     return table(heads, [cells(r) for r in rows if "times" in r])
 
 
+def scans(rows: list[Row]) -> str:
+    heads = ["sequences x steps x channels x states", "pass", "seconds", "ns per state", "peak MiB", "faster than"]
+
+    def cells(r: Row) -> list[str]:
+        own = r["times"]["graphkit"]
+        others = [f"{ratio:.1f}x {name} ({r['times'][name]['peak_mib']:.0f} MiB)" for name, ratio in r["ratio"].items()]
+        return [
+            r["graph"], r["what"], f"{own['median']:.4f}", f"{r['ns_per_state']:.3f}", f"{own['peak_mib']:.0f}", ", ".join(others),
+        ]  # fmt: skip
+
+    return table(heads, [cells(r) for r in rows])
+
+
 # measurements by page: file in results/, heading, how its rows are shown
 PAGES = {
     "nbfnet": {
@@ -223,6 +236,7 @@ PAGES = {
     },
     "topological-concentration": {"concentration": ("Topological concentration and its parts", peers)},
     "adpa": {"directed": ("Directed patterns, and an epoch of ADPA", directed)},
+    "graph-mamba": {"selective_scan": ("Selective scan", scans)},
     "orbits": {"orbits": ("Orbit adjacencies and counts", peers)},
 }
 
