@@ -342,6 +342,12 @@ struct Owners {
   }
 };
 
+// Rows of the gradient that have a list lie apart, where the processor does not foresee them.
+constexpr size_t kRowsAhead = 8;
+void ask_for_row(const uint8_t* row, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
+}
+
 Tensor cn_spread(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::optional<Tensor> degree, Tensor pairs, Tensor grad, int64_t strategy) {
   const NeighborGraph g = describe(ptr, col, gone, degree);
   Intersections of = describe(g, pairs, strategy);
@@ -371,7 +377,9 @@ Tensor cn_spread(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::option
     const int64_t tasks = owners.blocks * owners.ranges;
     run_tasks(tasks, task_slots(tasks), [&](int64_t task, int64_t) {
       const int64_t first = task % owners.blocks * owners.step, last = std::min(f.F, first + owners.step), range = task / owners.blocks;
-      for (const int64_t p : some) {
+      for (size_t k = 0; k < some.size(); ++k) {
+        const int64_t p = some[k];
+        if (k + kRowsAhead < some.size()) ask_for_row(rows + some[k + kRowsAhead] * row_bytes + first * bytes, (last - first) * bytes);
         const int32_t *from = lists + offset[p - begin], *to = from + sizes[p - begin];
         if (owners.ranges > 1) {
           from = std::lower_bound(from, to, int32_t(owners.border[range]));
@@ -407,11 +415,13 @@ Tensor weighted_pool(Tensor ptr, Tensor node, std::optional<Tensor> value, Tenso
   const void* factor = optional_values(value, lists.entries, f.dtype);
   const int64_t bytes = bytes_of(f.dtype);
   Tensor out = torch::stable::new_empty(x, {rows, f.F}, x.scalar_type());
+  ask_for_large_pages(out.data_ptr(), rows * f.F * (f.dtype == Real::kBfloat16 ? 2 : bytes));
   Sums sums(f, out);
   each_block(rows, [&](int64_t begin, int64_t end, int64_t slot) {
     for (int64_t p = begin; p < end; ++p) {
       void* sum = sums.begin(p, slot);
-      for (int64_t r = p; r < lists.count; r += rows) pool_kernels().gather_wide(f, lists.list(r, factor, bytes), sum);
+      for (int64_t r = p; r < lists.count; r += rows)
+        if (lists.ptr[r] < lists.ptr[r + 1]) pool_kernels().gather_wide(f, lists.list(r, factor, bytes), sum);
       sums.end(p, slot);
     }
   });
@@ -435,12 +445,17 @@ std::tuple<Tensor, Tensor> weighted_pool_backward(Tensor ptr, Tensor node, std::
   Tensor grad_x = need_x ? zeros(grad, N, f.F, bytes) : torch::stable::new_empty(grad, {0}, grad.scalar_type());
   if (need_x) {
     const Owners owners(f.F, bytes, int64_t(torch::stable::get_num_threads()), N, nullptr, 0);
+    std::vector<int64_t> some;  // rows with entries
+    for (int64_t r = 0; r < lists.count; ++r)
+      if (lists.ptr[r] < lists.ptr[r + 1]) some.push_back(r);
     const int64_t tasks = owners.blocks * owners.ranges;
     run_tasks(tasks, task_slots(tasks), [&](int64_t task, int64_t) {
       const int64_t first = task % owners.blocks * owners.step, last = std::min(f.F, first + owners.step), range = task / owners.blocks;
-      for (int64_t r = 0; r < lists.count; ++r)
-        pool_kernels().spread_wide(g.dtype, f.F, lists.list(r, factor, bytes), rows + r % lists.rows * row_bytes, first, last, owners.border[range],
-                                   owners.border[range + 1], grad_x.data_ptr());
+      for (size_t k = 0; k < some.size(); ++k) {
+        if (k + kRowsAhead < some.size()) ask_for_row(rows + some[k + kRowsAhead] % lists.rows * row_bytes + first * bytes, (last - first) * bytes);
+        pool_kernels().spread_wide(g.dtype, f.F, lists.list(some[k], factor, bytes), rows + some[k] % lists.rows * row_bytes, first, last,
+                                   owners.border[range], owners.border[range + 1], grad_x.data_ptr());
+      }
     });
   }
   return {grad_value, grad_x};

@@ -227,8 +227,8 @@ def cn_pool(
 
     .. math:: out_p = \sum_{u \in N(i_p) \cap N(j_p)} \omega_u\, x_u
 
-    The sets are not stored: memory is that of x and of the result, whatever the degrees. Forward and backward are each
-    one pass over the pairs. Terms are added in the order of u in the result, in the order of the pairs in the gradient of
+    Memory is that of x and of the result, whatever the degrees: the sets are kept for the gradient where they are sure to have
+    no more nodes than the result has numbers, else they are found again. Terms are added in the order of u in the result, in the order of the pairs in the gradient of
     x: neither depends on the number of threads or on how the rows are intersected.
 
     Args:
@@ -258,13 +258,21 @@ def cn_pool(
     of = _Call(edge_index, pairs, num_nodes, removed)
     check_features("x", x, of.graph)
     values = _node_weight(of, weight, accumulator(x))
-    if cap is None:
+    if cap is not None:
+        ptr, node, value = of.sets(COMMON, cap, seed, counter)
+        weights = value.to(accumulator(x)) if values is None else value.to(accumulator(x)) * values[node]
+    elif torch.is_grad_enabled() and x.requires_grad and _small(of, x):
+        ptr, node, _ = of.sets(COMMON, None, 0, 0)  # the gradient needs them again; finding them is most of the work
+        weights = None if values is None else values[node]
+    else:
         return call("cn_pool", *of, x.contiguous(), values, of.strategy)
-    ptr, node, value = of.sets(COMMON, cap, seed, counter)
-    value = value.to(accumulator(x))
-    return call(
-        "weighted_pool", ptr, node, value if values is None else value * values[node], x.contiguous(), len(ptr) - 1
-    )
+    return call("weighted_pool", ptr, node, weights, x.contiguous(), len(ptr) - 1)
+
+
+def _small(of: _Call, x: Tensor) -> bool:
+    """Whether all sets together are sure to have no more nodes than the result has numbers."""
+    pairs, degree = of.pairs, of.graph.degree
+    return int(torch.minimum(degree[pairs[0]], degree[pairs[1]]).sum()) <= pairs.shape[1] * x.shape[1]
 
 
 def weighted_pool(ptr: Tensor, node: Tensor, value: Tensor | None, x: Tensor) -> Tensor:
