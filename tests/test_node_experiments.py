@@ -16,7 +16,7 @@ SHARED = ("train.lr", "train.weight_decay", "model.dropout", "model.hidden_chann
 def test_every_data_set_has_a_model_without_edges_and_one_with():
     models = {}
     for name in CONFIGS:
-        model, data = name.split("-", 1)
+        model, data = name.removesuffix("-strong").split("-", 1)
         models.setdefault(data, set()).add(model)
     assert set(models) == {"texas", "cornell", "chameleon-filtered", "cora_ml", "citeseer-directed", "minesweeper"}
     assert all(found >= {"mlp", "gcn"} and len(found) >= 4 for found in models.values())
@@ -46,6 +46,13 @@ def test_every_model_has_the_same_budget(name):
 def test_models_that_know_no_direction_read_none(name):
     config = CONFIGS[name]
     assert config.data.get("direction") == ("undirected" if directed(config) and "dirgnn" not in name else None)
+
+
+@pytest.mark.parametrize("model", ["gcn", "graphsage"])
+def test_the_strong_recipe_is_searched_with_the_same_budget(model):
+    plain, strong = CONFIGS[f"{model}-minesweeper"], CONFIGS[f"{model}-minesweeper-strong"]
+    assert strong.model["residual"] and strong.model["feed_forward"] and not plain.model["residual"]
+    assert (strong.data, strong.train, strong.splits) == (plain.data, plain.train, plain.splits)
 
 
 def directed(config):

@@ -106,5 +106,5 @@ def _sizes(statistics: dict[str, int]) -> str:
     return ", ".join(
         f"{value:,} {key}"
         for key, value in statistics.items()
-        if key in ("entities", "relations", "train", "nodes", "edges")
+        if key in ("entities", "relations", "train", "graphs", "nodes", "edges")
     )

@@ -7,8 +7,9 @@ from graphkit.datasets.integrity import verify
 from graphkit.datasets.loading import load, task_kind
 from graphkit.datasets.locate import Place, where
 from graphkit.datasets.own_graph import load_own_graph, pinned
+from graphkit.datasets.synthetic import chain_copy, path_parity
 
 __all__ = [
-    "Card", "CardFile", "Place", "card", "cards", "fetch", "load", "load_own_graph", "pinned", "task_kind", "verify",
-    "where",
+    "Card", "CardFile", "Place", "card", "cards", "chain_copy", "fetch", "load", "load_own_graph",
+    "path_parity", "pinned", "task_kind", "verify", "where",
 ]  # fmt: skip

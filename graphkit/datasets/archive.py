@@ -63,7 +63,8 @@ def _unpack(entry: Card, files: list[CardFile], archive: Path, folder: Path) -> 
     try:
         with zipfile.ZipFile(archive) as members:
             names = set(members.namelist())
-            lacking = [file.path for file in files if f"{inside}/{file.path}" not in names]
+            prefix = "" if inside == "." else f"{inside}/"
+            lacking = [file.path for file in files if f"{prefix}{file.path}" not in names]
             if lacking:
                 # A large archive that was cut off may end in one of its members that is an archive itself.
                 raise UserError(
@@ -71,7 +72,7 @@ def _unpack(entry: Card, files: list[CardFile], archive: Path, folder: Path) -> 
                 )
             for file in files:
                 # Reading to the end checks the member's CRC; only then does the file get its name.
-                with members.open(f"{inside}/{file.path}") as source, atomic_write(folder / file.path) as target:
+                with members.open(f"{prefix}{file.path}") as source, atomic_write(folder / file.path) as target:
                     shutil.copyfileobj(source, target, 2**20)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise UserError(f"{entry.archive['url']} is damaged ({error}); fetch it again") from None

@@ -56,7 +56,8 @@ class Card:
     Args:
         name: name for :func:`graphkit.datasets.load`.
         title: one line for people.
-        task: kind of task, ``knowledge_graph``; ``graph`` for a graph that serves tasks of several kinds.
+        task: kind of task, ``knowledge_graph``; ``graph`` for a graph that serves tasks of several kinds, ``graphs`` for many of
+            them.
         reader: which reader of :mod:`graphkit.datasets.readers`.
         files: the files.
         folders: where the files lie below a root in the public layouts; the first one is the usual one.
@@ -72,7 +73,8 @@ class Card:
         splits: of graphs with labels, its splits of the nodes and how many folds each has, the usual one first: names of official
             ones, or the shares of one that is drawn, see :func:`graphkit.data.split_nodes`.
         metric: of graphs with labels, what models are compared by; None: accuracy.
-        archive: ``{url, folder}`` of a zip file that holds the files, and their folder in it; it is fetched on request only.
+        archive: ``{url, folder}`` of a zip file that holds the files, and their folder in it (``.``: none); it is
+            fetched on request only.
 
     Example:
         >>> from graphkit.datasets import card

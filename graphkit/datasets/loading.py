@@ -9,6 +9,7 @@ from graphkit.data import LinkTask, OGBKnowledgeGraphTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.catalogue import card
 from graphkit.datasets.download import obtain
+from graphkit.datasets.graph_loading import graph_task
 from graphkit.datasets.heart_cache import cached_heart_negatives
 from graphkit.datasets.node_loading import node_task, wanted_split
 from graphkit.datasets.ogb_tasks import ogb_link_task, ogb_node_task
@@ -16,17 +17,19 @@ from graphkit.datasets.own_graph import own_graph
 from graphkit.datasets.processed import processed_path, read_processed, write_processed
 from graphkit.datasets.readers import read
 from graphkit.datasets.stored_graph import StoredGraph
+from graphkit.datasets.synthetic import generate
 from graphkit.errors import UserError, nearest
 
 __all__ = ["load", "task_kind"]
 
 _OPTIONS = (
-    "direction", "features", "fold", "metrics", "num_negatives", "progress", "protocol", "root", "split", "split_seed", "task",
-    "use_valedges",
+    "direction", "encodings", "features", "fold", "metrics", "num_negatives", "progress", "protocol", "root", "split",
+    "split_seed", "task", "use_valedges",
     "valid_triples", "variant",
 )  # fmt: skip
 _OF_LINKS = ("protocol", "num_negatives", "use_valedges", "metrics")
-_OF_NODES = ("fold", "direction", "features")
+_OF_NODES = ("fold", "direction", "features", "encodings")
+_OF_GRAPHS = ("fold", "features", "encodings", "split", "split_seed")
 _TASKS_OF = {"graph": ("link", "node")}  # data that serve tasks of several kinds; others are of their one kind
 
 
@@ -46,11 +49,13 @@ def load(
     fold: int | None = None,
     direction: str | None = None,
     features: str | None = None,
+    encodings: list[str] | None = None,
     valid_triples: int | None = None,
     progress: bool = False,
     **options: Any,
 ) -> Any:
-    """The task of a data set: a :class:`KnowledgeGraphTask`; of a graph a :class:`LinkTask` or a :class:`NodeTask`.
+    """The task of a data set: a :class:`KnowledgeGraphTask`; of a graph a :class:`LinkTask` or a :class:`NodeTask`; of
+    many graphs a :class:`GraphTask`.
 
     Files are looked for under ``root``; without one under ``GRAPHKIT_DATA``, in an installed distribution that carries
     them, in the cache, and at last on the network (never with ``GRAPHKIT_OFFLINE=1``). Wherever they come from, sizes
@@ -70,19 +75,24 @@ def load(
             :data:`graphkit.data.PROTOCOLS`: ``"random"``, ``"ncn"``, ``"pooled"`` or ``"heart"``; None: ``"random"``.
         split: for ``"link"``, percentages of train, valid and test edges; None: those of the protocol, ``"85/5/10"`` or
             for ``"ncn"`` ``"70/10/20"``. For ``"node"``, one of the card's splits, or shares of one that is drawn, see
-            :func:`graphkit.data.split_nodes`; None: the card's first.
-        split_seed: seed of a split that is drawn, for ``"link"`` of the negatives of valid and test too; None: 0. In an
+            :func:`graphkit.data.split_nodes`; None: the card's first. For many graphs likewise, see
+            :func:`graphkit.data.split_graphs`.
+        split_seed: seed of a split that is drawn, for ``"link"`` of the negatives of valid and test too, of
+            generated data of everything; None: 0. In an
             experiment file, ``seed`` draws a split for each seed of the run.
         num_negatives: for ``"link"``, negatives an edge of valid and test; None: 1, for the protocol ``"heart"`` 500.
         use_valedges: for ``"link"``, whether the valid edges carry messages when test is scored; None: no. Of OGB's
             data sets its rules allow it for ogbl-collab alone.
         metrics: for ``"link"``, what is measured, such as ``["hits@50", "auc"]``; the first one selects the epoch. None: the
             metrics of the protocol.
-        fold: for ``"node"``, which of several splits, from 0; None: the first.
+        fold: for ``"node"`` and many graphs, which of several splits, from 0; None: the first.
         direction: for ``"node"``, ``"undirected"`` (both directions of every edge) or ``"stored"`` (as the files have them, with a
             warning where that means nothing); None: what the card says.
         features: for ``"node"``, ``"own"`` (as they are), ``"rows"`` (each row divided by its sum), ``"degrees"`` (ln(1 + degree),
-            in and out) or ``"ids"`` (the identity matrix); None: its own, else degrees.
+            in and out) or ``"ids"`` (the identity matrix); None: its own, else degrees. For many graphs ``"own"`` (labels of
+            nodes), ``"attributes"`` (what else is known of nodes, then the labels) or ``"degrees"``.
+        encodings: for ``"node"`` and many graphs, what stands beside the features, such as ``["laplacian:8",
+            "random_walk:16"]``, see :func:`graphkit.data.encode_graph`; of many graphs training flips the signs of eigenvectors.
         valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation
             split; None: all of it. The test split stays whole.
         progress: whether to show a bar while fetching.
@@ -100,7 +110,7 @@ def load(
         foreign = {
             "name": name, "root": root, "variant": variant, "task": task, "split_seed": split_seed, "protocol": protocol,
             "num_negatives": num_negatives, "use_valedges": use_valedges, "metrics": metrics,
-            "fold": fold, "direction": direction, "features": features,
+            "fold": fold, "direction": direction, "features": features, "encodings": encodings,
         }  # fmt: skip
         for option, value in foreign.items():
             if value is not None:
@@ -119,14 +129,14 @@ def load(
     given: dict[str, Any] = {
         "split": split, "split_seed": split_seed,
         "protocol": protocol, "num_negatives": num_negatives, "use_valedges": use_valedges, "metrics": metrics,
-        "fold": fold, "direction": direction, "features": features,
+        "fold": fold, "direction": direction, "features": features, "encodings": encodings,
     }  # fmt: skip
     given = {option: value for option, value in given.items() if value is not None}
     _check_options(entry, kind, list(given))
     if valid_triples is not None and kind != "ogb_knowledge_graph":
         raise UserError(f"{entry.name} is validated on all of its validation split; leave out valid_triples")
     chosen = {"variant": variant, "valid_triples": valid_triples, **given}
-    entry = entry.for_split(wanted_split(entry, split) if kind == "node" else None)
+    entry = entry.for_split(wanted_split(entry, split) if kind in ("graphs", "node") else None)
     found = obtain(entry, root, progress=progress)
     hashes = {file.path: digest for file, _, digest in found}
     paths = {file.path: place.path for file, place, _ in found if place.path is not None}
@@ -156,6 +166,9 @@ def load(
         )  # fmt: skip
     if kind == "node":
         return node_task(entry, read(entry, paths), {**provenance, "task": kind}, **given)
+    if kind == "graphs":
+        stored = generate(entry.options, split_seed or 0) if entry.reader == "generated" else read(entry, paths)
+        return graph_task(entry, stored, {**provenance, "task": kind}, **given)
     path = processed_path(entry, hashes)
     result = read_processed(path, entry.name)
     if result is None:
@@ -176,6 +189,10 @@ def _check_options(entry: Card, kind: str, given: list[str]) -> None:
     ):
         if kind in ("link", "node") and kind != other and (wrong := [option for option in given if option in options]):
             raise UserError(f"{', '.join(wrong)}: for {what} only; leave out, or pass task={other!r}")
+    if kind == "graphs":
+        if unfit := [option for option in given if option not in _OF_GRAPHS]:
+            raise UserError(f"{entry.name} is about whole graphs, or the nodes of many; leave out {', '.join(unfit)}")
+        return
     free = {"ogb_links": ["use_valedges", "metrics"], "ogb_nodes": []}.get(entry.reader, given)
     if unfit := [option for option in given if kind not in ("link", "node") or option not in free]:
         raise UserError(f"{entry.name} has a split of its own; leave out {', '.join(unfit)}")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from graphkit.data import NodeTask, directed_edges, edge_direction, split_nodes
+from graphkit.data import NodeTask, directed_edges, edge_direction, encode_graph, split_nodes
 from graphkit.datasets.card import Card
 from graphkit.datasets.stored_graph import Masks, StoredGraph
 from graphkit.errors import DataWarning, UserError, nearest
 
-__all__ = ["DIRECTIONS", "FEATURES", "node_task", "wanted_split"]
+__all__ = ["DIRECTIONS", "FEATURES", "degree_features", "node_task", "wanted_split"]
 
 DIRECTIONS = ("stored", "undirected")
 FEATURES = ("degrees", "ids", "own", "rows")
@@ -50,6 +50,7 @@ def node_task(
     fold: int | None = None,
     direction: str | None = None,
     features: str | None = None,
+    encodings: Sequence[str] | None = None,
 ) -> NodeTask:
     """The task on a graph, as :func:`graphkit.datasets.load` describes it.
 
@@ -67,8 +68,12 @@ def node_task(
     edges, said = _edges(entry, graph, directed)
     chosen = features or ("own" if graph.x is not None else "degrees")
     found = edge_direction(graph.edge_index, graph.num_nodes)
+    x = _features(entry, graph, edges, chosen)
+    if encodings:
+        both = edges if directed else torch.cat([edges, edges.flip(0)], 1)
+        x = torch.cat([x, encode_graph(directed_edges(both, graph.num_nodes), graph.num_nodes, encodings).values], 1)
     task = NodeTask.from_edges(
-        entry.name, edges, graph.y, x=_features(entry, graph, edges, chosen), directed=directed, direction=said,
+        entry.name, edges, graph.y, x=x, directed=directed, direction=said,
         fold=fold or 0, primary_metric=entry.metric, nodes=graph.nodes, classes=graph.classes, **masks,
     )  # fmt: skip
     task.provenance = {
@@ -78,9 +83,21 @@ def node_task(
             "reciprocity": round(found.reciprocity, 6), "ascending": round(found.ascending, 6),
         },
         "features": chosen,
+        **({"encodings": list(encodings)} if encodings else {}),
         "split": {"name": name, "folds": task.num_folds, "seed": split_seed or 0, **task.fingerprint()},
     }  # fmt: skip
     return task
+
+
+def degree_features(edge_index: Tensor, num_nodes: int) -> Tensor:
+    """ln(1 + in-degree) and ln(1 + out-degree) [N, 2]; repeated edges count once, self-loops not at all.
+
+    Example:
+        >>> degree_features(torch.tensor([[0, 1], [1, 1]]), 2).exp().sub(1).round().tolist()
+        [[0.0, 1.0], [1.0, 0.0]]
+    """
+    once = directed_edges(edge_index, num_nodes)
+    return torch.stack([torch.bincount(end, minlength=num_nodes) for end in once.flip(0)], 1).float().log1p()
 
 
 def _masks(entry: Card, graph: StoredGraph, name: str, seed: int | None) -> Masks:
@@ -118,8 +135,7 @@ def _features(entry: Card, graph: StoredGraph, edges: Tensor, chosen: str) -> Te
     if chosen == "ids":
         return torch.eye(graph.num_nodes)
     if chosen == "degrees":
-        once = directed_edges(edges, graph.num_nodes)
-        return torch.stack([torch.bincount(end, minlength=graph.num_nodes) for end in once.flip(0)], 1).float().log1p()
+        return degree_features(edges, graph.num_nodes)
     if graph.x is None:
         raise UserError(f"{entry.name} has no features of its own; pass features='degrees' or 'ids'")
     if chosen == "rows":

@@ -11,12 +11,17 @@ from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkT
 from graphkit.datasets.card import Card
 from graphkit.datasets.geom_gcn import read_geom_gcn, read_geom_gcn_splits
 from graphkit.datasets.labelled_networks import read_airports, read_facebook100, read_wikics
+from graphkit.datasets.malnet import read_malnet
 from graphkit.datasets.matlab_networks import read_matlab_network
 from graphkit.datasets.npz_graphs import read_attributed_npz, read_edge_list_npz, read_telegram
 from graphkit.datasets.ogb import read_ogb_knowledge_graph
 from graphkit.datasets.ogb_tasks import ogb_link_task, ogb_node_task
 from graphkit.datasets.planetoid import read_planetoid
 from graphkit.datasets.stored_graph import StoredGraph
+from graphkit.datasets.stored_graphs import StoredGraphs
+from graphkit.datasets.synthetic import generate
+from graphkit.datasets.tensor_graphs import read_gnn_benchmark, read_lrgb
+from graphkit.datasets.tu_dataset import read_tu_dataset
 from graphkit.errors import UserError, nearest
 
 __all__ = ["READERS", "read"]
@@ -125,13 +130,42 @@ def _ogb_nodes(entry: Card, paths: dict[str, Path]) -> NodeTask:
     return ogb_node_task(entry, paths)
 
 
+def _tu_dataset(entry: Card, paths: dict[str, Path]) -> StoredGraphs:
+    """``NAME_A.txt`` and its siblings."""
+    return read_tu_dataset(paths)
+
+
+def _lrgb(entry: Card, paths: dict[str, Path]) -> StoredGraphs:
+    """``train``, ``val`` and ``test`` as ``*.pt`` or ``*.pickle``."""
+    return read_lrgb(paths, **entry.options)
+
+
+def _gnn_benchmark(entry: Card, paths: dict[str, Path]) -> StoredGraphs:
+    """One file ``*.pt`` with all three splits."""
+    return read_gnn_benchmark(_only(entry, paths), **entry.options)
+
+
+def _malnet(entry: Card, paths: dict[str, Path]) -> StoredGraphs:
+    """``malnet-graphs-tiny.tar.gz`` and ``split_info_tiny.zip``."""
+    return read_malnet(paths["malnet-graphs-tiny.tar.gz"], paths["split_info_tiny.zip"])
+
+
+def _generated(entry: Card, paths: dict[str, Path]) -> StoredGraphs:
+    """No file; the graphs of seed 0."""
+    return generate(entry.options)
+
+
 READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "airports": _airports,
     "attributed_npz": _attributed_npz,
     "edge_list_npz": _edge_list_npz,
     "facebook100": _facebook100,
+    "generated": _generated,
     "geom_gcn": _geom_gcn,
+    "gnn_benchmark": _gnn_benchmark,
     "inductive_triples": _inductive_triples,
+    "lrgb": _lrgb,
+    "malnet": _malnet,
     "matlab_network": _matlab_network,
     "ogb_knowledge_graph": _ogb_knowledge_graph,
     "ogb_links": _ogb_links,
@@ -139,6 +173,7 @@ READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "planetoid": _planetoid,
     "telegram": _telegram,
     "triples": _triples,
+    "tu_dataset": _tu_dataset,
     "wikics": _wikics,
 }
 

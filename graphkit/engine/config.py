@@ -9,7 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, NodeTask, OGBKnowledgeGraphTask
+from graphkit.data import (
+    GraphTask,
+    InductiveKnowledgeGraphTask,
+    KnowledgeGraphTask,
+    LinkTask,
+    NodeTask,
+    OGBKnowledgeGraphTask,
+)
 from graphkit.datasets import Card, load_own_graph, pinned, task_kind
 from graphkit.datasets import card as find_card
 from graphkit.datasets import load as datasets_load
@@ -27,6 +34,7 @@ _RUN_OWNS = (
     "model", "task", "seed", "out", "resume", "reporter", "loader", "evaluation", "select", "labels", "splits", "score_test",
 )  # fmt: skip
 _TASKS = {  # by the kind of task
+    "graphs": GraphTask,
     "inductive_knowledge_graph": InductiveKnowledgeGraphTask,
     "knowledge_graph": KnowledgeGraphTask,
     "link": LinkTask,

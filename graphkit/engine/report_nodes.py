@@ -1,4 +1,4 @@
-"""What a report says of the protocol of a node classification task."""
+"""What a report says of the protocol of a task on labels, of nodes or of graphs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["is_node_run", "node_protocol_entries"]
 
 
 def is_node_run(run: RunRecord) -> bool:
-    """Whether a run is about the labels of nodes.
+    """Whether a run is about labels or values, of nodes or of graphs.
 
     Example:
         >>> is_node_run(read_run("runs/nodes/gcn-texas"))      # doctest: +SKIP
         True
     """
-    return "macro_f1" in run.results[0]["metrics"]
+    return bool({"macro_f1", "mae"} & set(run.results[0]["metrics"]))
 
 
 def node_protocol_entries(run: RunRecord) -> list[tuple[str, Any]]:
@@ -39,13 +39,14 @@ def node_protocol_entries(run: RunRecord) -> list[tuple[str, Any]]:
     drawn = f", drawn with seed {split.get('seed', 0)}" if str(split.get("name", ""))[:1].isdigit() else ""
     features = {
         "own": "as the data set has them", "rows": "each row divided by its sum", "ids": "the identity matrix",
-        "degrees": "ln(1 + degree), in and out",
+        "degrees": "ln(1 + degree), in and out", "attributes": "what is known of nodes, then their labels",
     }  # fmt: skip
     return [
         ("Split", f"{split['name']}{drawn}" if "name" in split else None),
         ("Folds", used),
         ("Direction of edges", meaning),
         ("Features", features.get(str(recorded.get("features")))),
+        ("Encodings", ", ".join(recorded.get("encodings") or ()) or None),
         ("Test", "read once for each training, after the epoch is chosen"),
     ]
 
