@@ -23,6 +23,7 @@ from graphkit.ops.csr import CSRGraph
 from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
 from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet_counts, graphlet_keys
 from graphkit.ops.hop_combine import hop_combine, hop_combine_weights, hop_products
+from graphkit.ops.hop_distance import BallEdges, HopBalls, HopGraph, ball_edges, hop_balls, hop_bincount, hop_distance
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
@@ -46,13 +47,17 @@ __all__ = [
     "GRAPHLET_ORBITS",
     "OPS",
     "ORBIT_KEYS",
+    "BallEdges",
     "CSRGraph",
     "DegreeClasses",
     "DirectedGraph",
     "DirectedInfo",
+    "HopBalls",
+    "HopGraph",
     "OrbitMatrices",
     "SimpleGraph",
     "backend_of",
+    "ball_edges",
     "classes_of_degrees",
     "cn_complete",
     "cn_pool",
@@ -71,8 +76,11 @@ __all__ = [
     "graphlet_adjacency",
     "graphlet_counts",
     "graphlet_keys",
+    "hop_balls",
+    "hop_bincount",
     "hop_combine",
     "hop_combine_weights",
+    "hop_distance",
     "hop_products",
     "masked_degree",
     "masked_spmm",
