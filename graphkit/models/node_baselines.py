@@ -25,6 +25,7 @@ class _Stack(NodeClassifier):
 
     stack: torch.nn.Module
     dropout: float
+    message_direction = "in"
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         x = torch.nn.functional.dropout(x, self.dropout, self.training)
@@ -46,6 +47,9 @@ class MLP(NodeClassifier):
         >>> MLP(4, 8, 3)(torch.zeros(5, 4), torch.zeros(2, 0, dtype=torch.int64)).shape
         torch.Size([5, 3])
     """
+
+    receptive_hops = 0
+    message_direction = "in"
 
     def __init__(
         self,
@@ -104,7 +108,7 @@ class GCN(_Stack):
     ) -> None:
         super().__init__()
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
-        self.dropout = dropout
+        self.dropout, self.receptive_hops = dropout, num_layers
         self.stack = pyg.GCN(
             in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
             jk=jumping_knowledge,
@@ -144,7 +148,7 @@ class GraphSAGE(_Stack):
     ) -> None:
         super().__init__()
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
-        self.dropout = dropout
+        self.dropout, self.receptive_hops = dropout, num_layers
         self.stack = pyg.GraphSAGE(
             in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
             jk=jumping_knowledge,
@@ -188,7 +192,7 @@ class GAT(_Stack):
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout, heads=heads)
         if hidden_channels % heads:
             raise UserError(f"hidden_channels is {hidden_channels}, expected a multiple of heads, {heads}")
-        self.dropout = dropout
+        self.dropout, self.receptive_hops = dropout, num_layers
         self.stack = pyg.GAT(
             in_channels, hidden_channels, num_layers, out_channels, heads=heads, dropout=dropout, norm=norm,
             norm_kwargs=_each_node(norm), jk=jumping_knowledge,
@@ -212,10 +216,12 @@ class SGC(NodeClassifier):
         torch.Size([5, 3])
     """
 
+    message_direction = "in"
+
     def __init__(self, in_channels: int, out_channels: int, hops: int = 2, *, dropout: float = 0.0) -> None:
         super().__init__()
         _check(hops=hops, dropout=dropout)
-        self.dropout = dropout
+        self.dropout, self.receptive_hops = dropout, hops
         self.conv = SGConv(in_channels, out_channels, K=hops)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
@@ -241,6 +247,8 @@ class APPNP(NodeClassifier):
         torch.Size([5, 3])
     """
 
+    message_direction = "in"
+
     def __init__(
         self,
         in_channels: int,
@@ -255,7 +263,7 @@ class APPNP(NodeClassifier):
         _check(hops=hops, hidden_channels=hidden_channels, dropout=dropout)
         if not 0 < alpha <= 1:
             raise UserError(f"alpha is {alpha!r}, expected a number above 0 and at most 1")
-        self.dropout = dropout
+        self.dropout, self.receptive_hops = dropout, hops
         self.encoder = pyg.MLP([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
         self.propagation = Propagation(K=hops, alpha=alpha)
 
@@ -286,6 +294,8 @@ class GPRGNN(NodeClassifier):
         [0.1, 0.09, 0.81]
     """
 
+    message_direction = "in"
+
     def __init__(
         self,
         in_channels: int,
@@ -300,7 +310,7 @@ class GPRGNN(NodeClassifier):
         _check(hops=hops, hidden_channels=hidden_channels, dropout=dropout)
         if not 0 <= alpha <= 1:
             raise UserError(f"alpha is {alpha!r}, expected a number from 0 to 1")
-        self.dropout = dropout
+        self.dropout, self.receptive_hops = dropout, hops
         self.encoder = pyg.MLP([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
         first = [alpha * (1 - alpha) ** k for k in range(hops)] + [(1 - alpha) ** hops]
         self.gamma = torch.nn.Parameter(torch.tensor(first))

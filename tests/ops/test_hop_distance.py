@@ -193,7 +193,7 @@ def test_overlapping_sets_in_one_thread(backend):
     edges, n = graph_of("dense")
     sets = [[3, 4, 5], [5, 3], [], [4, 3, 11, 0]] * 5
     ptr = torch.tensor([0, *(len(s) for s in sets)]).cumsum(0)
-    balls = ops.HopBalls(ptr, torch.tensor(sum(sets, [])), torch.zeros(int(ptr[-1]), dtype=torch.int64))
+    balls = ops.HopBalls(ptr, torch.tensor([v for s in sets for v in s]), torch.zeros(int(ptr[-1]), dtype=torch.int64))
     inside = ops.ball_edges(edges, balls, num_nodes=n)
     expected = [sum(u in s and v in s for u, v in edges.t().tolist()) for s in sets]
     assert inside.ptr.diff().tolist() == expected
