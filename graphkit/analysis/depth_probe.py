@@ -44,10 +44,15 @@ class DepthProbe:
         return (accuracy * (1 - accuracy) / max(self.valid, 1)) ** 0.5
 
     @property
+    def best(self) -> tuple[float, ...]:
+        """The better of both accuracies at each depth."""
+        return tuple(map(max, self.together, self.alone))
+
+    @property
     def needed(self) -> int:
-        """The smallest depth whose accuracy, all hops together, is within one standard error of the best."""
-        best = max(self.together)
-        return next(d for d, a in zip(self.depths, self.together, strict=True) if a >= best - self.error(best))
+        """The smallest depth whose better accuracy is within one standard error of the best."""
+        top = max(self.best)
+        return next(d for d, a in zip(self.depths, self.best, strict=True) if a >= top - self.error(top))
 
 
 def depth_probe(task: Any, depths: Sequence[int] = (0, 1, 2, 4, 8), *, most: int = 2000, seed: int = 0) -> DepthProbe:
@@ -56,7 +61,8 @@ def depth_probe(task: Any, depths: Sequence[int] = (0, 1, 2, 4, 8), *, most: int
     .. math:: \hat A = \tilde D^{-1/2} (A + A^T + I) \tilde D^{-1/2}
 
     The graph is taken as undirected. The penalty is chosen by leave-one-out error on training nodes. No
-    gradient steps: seconds for a graph of a million nodes. It tells whether distance helps at all; trained networks may do better at every depth.
+    gradient steps: seconds for a graph of a million nodes.
+    It tells whether distance helps at all; trained networks may do better at every depth.
 
     Args:
         task: a :class:`graphkit.data.NodeTask` with features and one class a node.

@@ -164,8 +164,8 @@ def depth_section(subject: NodeSubject) -> Section | None:
     ]
     words = (
         f"A ridge classifier on features that were averaged over neighbours so many times, learned from {probe.train:,} training "
-        f"nodes and tried on {probe.valid:,} validation nodes. {probe.needed} hops are within one standard error of the best. It shows "
-        "whether distance helps at all; trained networks may do better at every depth."
+        f"nodes and tried on {probe.valid:,} validation nodes. {probe.needed} hops are within one standard error of the best. It "
+        "shows whether distance helps at all; trained networks may do better at every depth."
     )
     header = ("hops", "accuracy (%)", "standard error", "last hop alone (%)")
     blocks: list[Block] = [Paragraph(words), Table(header, rows, numeric=range(4))]
@@ -192,8 +192,8 @@ def influence_section(subject: NodeSubject) -> Section | None:
     )
     words = (
         f"Influence of features at each hop on the scores of {subject.model_name}: sums of the absolute entries of the Jacobian, "
-        f"at {len(report.nodes):,} nodes drawn at random. R, the mean hop weighted by influence, is {number(report.radius, 3)} with a "
-        f"standard error of {number(report.radius_error, 3)} over the nodes. {reach}"
+        f"at {len(report.nodes):,} nodes drawn at random. R, the mean hop weighted by influence, is {number(report.radius, 3)} "
+        f"with a standard error of {number(report.radius_error, 3)} over the nodes. {reach}"
     )
     rows = [
         [str(hop), number(100 * float(share), 2), number(float(mean), 4), number(float(error), 4)]

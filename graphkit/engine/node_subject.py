@@ -48,8 +48,9 @@ class NodeSubject:
     def positions(self) -> Tensor | None:
         """Where the nodes lie, ``[N, 2]``, if the data say so in ``pos``."""
         pos = getattr(self.task.graph(), "pos", None)
-        fits = isinstance(pos, Tensor) and pos.dim() == 2 and pos.shape[1] >= 2 and len(pos) == self.task.num_nodes
-        return pos[:, :2] if fits else None
+        if not isinstance(pos, Tensor) or pos.dim() != 2 or pos.shape[1] < 2 or len(pos) != self.task.num_nodes:
+            return None
+        return pos[:, :2]
 
     @cached_property
     def influence(self) -> InfluenceReport | None:
