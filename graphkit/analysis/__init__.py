@@ -12,6 +12,8 @@ from graphkit.analysis.concentration_report import (
 from graphkit.analysis.direction_gap import DirectionGap, direction_gap
 from graphkit.analysis.guidance import Guidance, guidance_score
 from graphkit.analysis.homophily import DirectedHomophily, Homophily, homophily
+from graphkit.analysis.influence import influence, total_influence
+from graphkit.analysis.influence_report import InfluenceReport
 from graphkit.analysis.node_link_quality import NodeLinkQuality, chance_level, node_link_quality, resource_allocation
 from graphkit.analysis.pattern_statistics import PatternStatistics, amud_report
 from graphkit.analysis.topological_concentration import (
@@ -35,6 +37,7 @@ __all__ = [
     "Group",
     "Guidance",
     "Homophily",
+    "InfluenceReport",
     "LowPerformers",
     "NodeLinkQuality",
     "PatternStatistics",
@@ -48,9 +51,11 @@ __all__ = [
     "direction_gap",
     "guidance_score",
     "homophily",
+    "influence",
     "node_link_quality",
     "resource_allocation",
     "split_concentration",
     "tc_report",
     "topological_concentration",
+    "total_influence",
 ]

@@ -16,9 +16,10 @@ __all__ = ["main"]
 
 
 def main(words: list[str]) -> int:
-    """Print what a graph is like and where link prediction fails on it; write it with plots."""
+    """Print what a graph is like, where link prediction fails on it, or how far its labels and a model look."""
     parser = CommandParser("analyze")
     parser.add_argument("name", metavar="NAME", help="a data set, a file of edges, or what graphkit run wrote")
+    parser.add_argument("--task", metavar="TASK", help="of a data set, link or node (default: link)")
     parser.add_argument("--html", metavar="FILE", help="write the analysis with its plots to one HTML file")
     parser.add_argument(
         "--hops", type=int, default=1, metavar="K", help="hops of topological concentration (default: 1)"
@@ -42,7 +43,7 @@ def main(words: list[str]) -> int:
     from graphkit.engine.run_directory import writing
 
     subject = subject_of(
-        arguments.name, root=arguments.root, split=arguments.split, split_seed=arguments.split_seed,
+        arguments.name, root=arguments.root, task=arguments.task, split=arguments.split, split_seed=arguments.split_seed,
         columns={key: _column(getattr(arguments, key)) for key in ("head", "tail", "relation", "delimiter")},
         hops=arguments.hops, norm=arguments.norm, approximate=arguments.approximate, k=arguments.k, seed=arguments.seed,
     )  # fmt: skip

@@ -11,6 +11,8 @@ from scipy.sparse.csgraph import connected_components
 
 from graphkit.engine.analysis_subject import Subject
 from graphkit.engine.concentration_sections import concentration_section, quality_section, shift_section
+from graphkit.engine.node_sections import node_headline, node_sections
+from graphkit.engine.node_subject import NodeSubject
 from graphkit.engine.orbit_sections import orbit_section
 from graphkit.engine.plots import can_plot
 from graphkit.engine.report_blocks import Headline, Paragraph, Section, Table
@@ -21,7 +23,7 @@ from graphkit.ops import SimpleGraph
 __all__ = ["SECTIONS", "analysis_headline", "analysis_sections"]
 
 
-def analysis_sections(subject: Subject) -> list[Section]:
+def analysis_sections(subject: Subject | NodeSubject) -> list[Section]:
     """Sections of the analysis of a subject, in order; those that have nothing to show are left out.
 
     Raises:
@@ -32,6 +34,8 @@ def analysis_sections(subject: Subject) -> list[Section]:
         >>> [section.title for section in analysis_sections(subject_of("cora"))]  # doctest: +SKIP
         ['Graph', 'Orbits', 'Topological concentration', 'Distribution shift', 'Prediction by concentration']
     """
+    if isinstance(subject, NodeSubject):
+        return node_sections(subject)
     if subject.task.train.size(1) == 0:
         raise UserError(f"{subject.task.name} has no train edges; an analysis needs a graph with edges")
     found = [section for section in (build(subject) for build in SECTIONS) if section is not None]
@@ -41,14 +45,16 @@ def analysis_sections(subject: Subject) -> list[Section]:
     return found
 
 
-def analysis_headline(subject: Subject) -> Headline:
-    """Name and mean train concentration.
+def analysis_headline(subject: Subject | NodeSubject) -> Headline:
+    """Name and mean train concentration; of a graph with labelled nodes, :func:`node_headline`.
 
     Example:
         >>> from graphkit.engine.analysis_subject import subject_of
         >>> analysis_headline(subject_of("cora")).metric  # doctest: +SKIP
         'concentration'
     """
+    if isinstance(subject, NodeSubject):
+        return node_headline(subject)
     report = subject.report
     beside = ", ".join(
         f"{split} {number(report.mean(split), 4)}" for split in ("valid", "test") if bool(report.degree[split].any())

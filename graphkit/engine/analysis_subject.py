@@ -12,11 +12,19 @@ import torch
 from torch import Tensor
 
 from graphkit.analysis import ConcentrationReport, resource_allocation, tc_report
-from graphkit.data import EdgeTable, InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, undirected_edges
+from graphkit.data import (
+    EdgeTable,
+    InductiveKnowledgeGraphTask,
+    KnowledgeGraphTask,
+    LinkTask,
+    NodeTask,
+    undirected_edges,
+)
 from graphkit.data.non_edges import pair_numbers
 from graphkit.datasets import card, load, task_kind
+from graphkit.engine.node_subject import NodeSubject
 from graphkit.engine.recorded import recorded_run
-from graphkit.errors import UserError
+from graphkit.errors import UserError, nearest
 
 __all__ = ["Subject", "as_link_task", "subject_of"]
 
@@ -76,8 +84,9 @@ def subject_of(
     split: str | None = None,
     split_seed: int | None = None,
     columns: dict[str, Any] | None = None,
+    task: str | None = None,
     **settings: Any,
-) -> Subject:
+) -> Subject | NodeSubject:
     """The subject behind a name: a data set, a file of edges, or the directory of a run, whose model predicts then.
 
     Without a model, links are predicted by resource allocation, which needs no training.
@@ -88,6 +97,7 @@ def subject_of(
         split: percentages of train, valid and test where the split is made here; None: ``"85/5/10"``.
         split_seed: seed of that split; None: 0.
         columns: options of :meth:`EdgeTable.read` for a file.
+        task: of a graph, ``"node"`` for its labels; None: its links. A run knows its own.
         **settings: of the :class:`Subject`.
 
     Raises:
@@ -98,28 +108,40 @@ def subject_of(
         'cora'
     """
     path, given = Path(name), {key: value for key, value in (columns or {}).items() if value is not None}
-    made = {key: value for key, value in (("split", split), ("split_seed", split_seed)) if value is not None}
+    made: dict[str, Any] = {
+        key: value for key, value in (("split", split), ("split_seed", split_seed)) if value is not None
+    }
+    if task not in (None, "link", "node"):
+        raise UserError(nearest(str(task), ("link", "node"), "task"))
     if path.is_dir():
-        _refuse(f"{name} is the directory of a run, which knows its data", root=root, **made, **given)
-        model, task, seed = recorded_run(path)
-        if not isinstance(task, LinkTask):
+        _refuse(f"{name} is the directory of a run, which knows its data", root=root, task=task, **made, **given)
+        model, recorded, seed = recorded_run(path)
+        model_name = f"{type(model).__name__} of {name}, seed {seed}"
+        if isinstance(recorded, NodeTask):
+            return NodeSubject(recorded, model, model_name, seed=settings.get("seed", 0))
+        if not isinstance(recorded, LinkTask):
             raise UserError(
-                f"{name} is a run on {task.name}, a knowledge graph; graphkit analyze looks at models of links"
+                f"{name} is a run on {recorded.name}, a knowledge graph; graphkit analyze looks at models of links and of nodes"
             )
-        return Subject(task, model, f"{type(model).__name__} of {name}, seed {seed}", **settings)
+        return Subject(recorded, model, model_name, **settings)
+    if task == "node":
+        if path.is_file() and path.suffix not in (".yaml", ".yml"):
+            raise UserError(f"{name} is a file of edges, which has no labels; leave out --task")
+        _refuse(f"{name} is a data set", **given)
+        return NodeSubject(load(name, root=root, task="node", **made), seed=settings.get("seed", 0))
     if path.is_file() and path.suffix not in (".yaml", ".yml"):
         _refuse(f"{name} is a file", root=root)
         table = EdgeTable.read(path, **given)
         if bool((table.triples[:, 0] == table.triples[:, 2]).all()):
             raise UserError(f"{name} has no edge between two different nodes; an analysis needs a graph with edges")
         options: dict[str, Any] = {} if split is None else {"split": split}
-        task = table.link_task(seed=split_seed or 0, **options)
+        links = table.link_task(seed=split_seed or 0, **options)
     elif path.suffix.lower() in _FILES:
         raise UserError(f"{name} does not exist; give the path of a file of edges, or the name of a data set")
     else:
         _refuse(f"{name} is a data set", **given)
-        task = as_link_task(_loaded(name, root, made))
-    return Subject(task, resource_allocation(task), "resource allocation", **settings)
+        links = as_link_task(_loaded(name, root, made))
+    return Subject(links, resource_allocation(links), "resource allocation", **settings)
 
 
 def _refuse(what: str, **options: Any) -> None:

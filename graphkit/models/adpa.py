@@ -77,6 +77,8 @@ class ADPA(NodeClassifier):
         torch.Size([5, 3])
     """
 
+    message_direction = "both"
+
     def __init__(
         self,
         in_channels: int,
@@ -130,6 +132,9 @@ class ADPA(NodeClassifier):
         self.words = pattern_words(order)
         self.in_channels, self.hops, self.attention_order = in_channels, hops, attention_order
         self.undirected, self.project = undirected, project
+        # a step along a pattern goes as many hops as it has letters, and is scaled by the sizes of its rows and columns
+        self.receptive_hops, self.receptive_halo = order * hops, order
+        self.global_coupling = legacy_scramble or project is not None or degree_cap is not None
         self.legacy_scramble = legacy_scramble
         self._propagation: dict[str, Any] = {
             "hops": hops, "norm": norm, "exponent": float(exponent), "decay": hop_decay(decay, hops), "self_loops": self_loops,
@@ -239,14 +244,19 @@ class ADPA(NodeClassifier):
         return (*self.words, *plain.values(), self.undirected, self.project)
 
     def _precompute(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> FeatureRows:
-        with torch.no_grad():
+        differentiable = x.requires_grad and torch.is_grad_enabled()
+        with torch.set_grad_enabled(differentiable):
             graph = as_directed(edge_index, len(x))
             if self.undirected and not graph.is_symmetric:
                 edges = graph.edge_index
                 graph = DirectedGraph(torch.cat([edges, edges.flip(0)], 1), num_nodes=len(x))
             if self.project is not None:
                 x = principal_projection(x, self.project)
-            return pattern_features(graph, x, self.words, **self._propagation)
+            # what is in a file has no gradient
+            kept = (
+                {**self._propagation, "storage": "memory", "dtype": "float32"} if differentiable else self._propagation
+            )
+            return pattern_features(graph, x, self.words, **kept)
 
 
 def _encoder(in_channels: int, hidden_channels: int, num_layers: int, dropout: float) -> nn.Sequential:

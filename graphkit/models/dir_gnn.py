@@ -51,6 +51,8 @@ class DirGNN(NodeClassifier):
         torch.Size([5, 3])
     """
 
+    message_direction = "both"
+
     def __init__(
         self,
         in_channels: int,
@@ -76,7 +78,7 @@ class DirGNN(NodeClassifier):
             raise UserError(
                 f"alpha is {alpha!r} and dropout {dropout!r}; expected numbers from 0 to 1, dropout below 1"
             )
-        self.dropout, self.normalize = dropout, normalize
+        self.dropout, self.normalize, self.receptive_hops = dropout, normalize, num_layers
         joined = jumping_knowledge is not None
         widths = [in_channels, *[hidden_channels] * (num_layers - 1), hidden_channels if joined else out_channels]
         self.convs = torch.nn.ModuleList(

@@ -41,6 +41,7 @@ class LINKX(NodeClassifier):
     """
 
     sizes = ("in_channels", "out_channels", "num_nodes")
+    global_coupling = True  # a weight belongs to a node of this graph
 
     def __init__(
         self,

@@ -32,6 +32,7 @@ class _Stack(GraphClassifier):
 
     stack: torch.nn.Module
     dropout: float
+    message_direction = "in"
 
     def _build(
         self,
@@ -85,6 +86,9 @@ class MLP(_Stack):
         >>> MLP(4, 8, 3)(torch.zeros(5, 4), torch.zeros(2, 0, dtype=torch.int64)).shape
         torch.Size([5, 3])
     """
+
+    receptive_hops = 0
+    message_direction = "in"
 
     def __init__(
         self,
@@ -170,6 +174,11 @@ class GCN(_Stack):
             )  # fmt: skip
 
         self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
+        self.dropout, self.receptive_hops = dropout, num_layers
+        self.stack = pyg.GCN(
+            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
+            jk=jumping_knowledge,
+        )  # fmt: skip
 
 
 class GraphSAGE(_Stack):
@@ -227,6 +236,11 @@ class GraphSAGE(_Stack):
             )  # fmt: skip
 
         self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
+        self.dropout, self.receptive_hops = dropout, num_layers
+        self.stack = pyg.GraphSAGE(
+            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
+            jk=jumping_knowledge,
+        )  # fmt: skip
 
 
 class GAT(_Stack):
@@ -329,6 +343,11 @@ class GIN(_Stack):
             )  # fmt: skip
 
         self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
+        self.dropout, self.receptive_hops = dropout, num_layers
+        self.stack = pyg.GAT(
+            in_channels, hidden_channels, num_layers, out_channels, heads=heads, dropout=dropout, norm=norm,
+            norm_kwargs=_each_node(norm), jk=jumping_knowledge,
+        )  # fmt: skip
 
 
 class SGC(NodeClassifier):
@@ -348,10 +367,12 @@ class SGC(NodeClassifier):
         torch.Size([5, 3])
     """
 
+    message_direction = "in"
+
     def __init__(self, in_channels: int, out_channels: int, hops: int = 2, *, dropout: float = 0.0) -> None:
         super().__init__()
         _check(hops=hops, dropout=dropout)
-        self.dropout = dropout
+        self.dropout, self.receptive_hops = dropout, hops
         self.conv = SGConv(in_channels, out_channels, K=hops)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
@@ -377,6 +398,8 @@ class APPNP(NodeClassifier):
         torch.Size([5, 3])
     """
 
+    message_direction = "in"
+
     def __init__(
         self,
         in_channels: int,
@@ -391,7 +414,7 @@ class APPNP(NodeClassifier):
         _check(hops=hops, hidden_channels=hidden_channels, dropout=dropout)
         if not 0 < alpha <= 1:
             raise UserError(f"alpha is {alpha!r}, expected a number above 0 and at most 1")
-        self.dropout = dropout
+        self.dropout, self.receptive_hops = dropout, hops
         self.encoder = pyg.MLP([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
         self.propagation = Propagation(K=hops, alpha=alpha)
 
@@ -422,6 +445,8 @@ class GPRGNN(NodeClassifier):
         [0.1, 0.09, 0.81]
     """
 
+    message_direction = "in"
+
     def __init__(
         self,
         in_channels: int,
@@ -436,7 +461,7 @@ class GPRGNN(NodeClassifier):
         _check(hops=hops, hidden_channels=hidden_channels, dropout=dropout)
         if not 0 <= alpha <= 1:
             raise UserError(f"alpha is {alpha!r}, expected a number from 0 to 1")
-        self.dropout = dropout
+        self.dropout, self.receptive_hops = dropout, hops
         self.encoder = pyg.MLP([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
         first = [alpha * (1 - alpha) ** k for k in range(hops)] + [(1 - alpha) ** hops]
         self.gamma = torch.nn.Parameter(torch.tensor(first))

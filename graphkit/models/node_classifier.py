@@ -24,6 +24,12 @@ class NodeClassifier(Model):
     A subclass defines ``forward(x [N, F], edge_index [2, E]) -> [N, C]`` as PyG's models do. One that computes less than the whole
     graph for some of its nodes overrides :meth:`scores_of`.
 
+    Attributes:
+        receptive_hops: how many hops away the features of a node can change the scores of another at most; None: not known.
+        message_direction: ``"in"`` where messages follow the edges, ``"both"`` where they go either way; None: not known.
+        receptive_halo: hops beyond, whose edges still count in degrees.
+        global_coupling: whether the scores of a node need the whole graph, whatever their hops.
+
     Example:
         >>> from torch_geometric.data import Data
         >>> from graphkit.models import MLP
@@ -33,6 +39,10 @@ class NodeClassifier(Model):
     """
 
     sizes: tuple[str, ...] = ("in_channels", "out_channels")
+    receptive_hops: int | None = None
+    message_direction: str | None = None
+    receptive_halo: int = 1
+    global_coupling: bool = False
 
     @classmethod
     def for_task(cls, task: Any, **options: Any) -> Model:

@@ -25,6 +25,7 @@ from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
 from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet_counts, graphlet_keys
 from graphkit.ops.hop_combine import hop_combine, hop_combine_weights, hop_products
 from graphkit.ops.induced_edges import induced_edges
+from graphkit.ops.hop_distance import BallEdges, HopBalls, HopGraph, ball_edges, hop_balls, hop_bincount, hop_distance
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
@@ -52,15 +53,19 @@ __all__ = [
     "GRAPHLET_ORBITS",
     "OPS",
     "ORBIT_KEYS",
+    "BallEdges",
     "CSRGraph",
     "DegreeClasses",
     "DirectedGraph",
     "DirectedInfo",
+    "HopBalls",
+    "HopGraph",
     "OrbitMatrices",
     "SimpleGraph",
     "WalkTokens",
     "backend_of",
     "causal_conv1d",
+    "ball_edges",
     "classes_of_degrees",
     "cn_complete",
     "cn_pool",
@@ -79,8 +84,11 @@ __all__ = [
     "graphlet_adjacency",
     "graphlet_counts",
     "graphlet_keys",
+    "hop_balls",
+    "hop_bincount",
     "hop_combine",
     "hop_combine_weights",
+    "hop_distance",
     "hop_products",
     "induced_edges",
     "masked_degree",
