@@ -7,6 +7,8 @@ from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
 from graphkit.data.feature_rows import FeatureFile, FeatureRows
+from graphkit.data.few_shot import FewShotSplit
+from graphkit.data.graph_partition import partition_graph
 from graphkit.data.heart_negatives import heart_negatives
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
@@ -28,6 +30,7 @@ from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
 from graphkit.data.relation_categories import relation_cardinalities, relation_categories, relation_metrics
 from graphkit.data.sharding import Processes, shard
+from graphkit.data.source_graph import SourceBatch, SourceGraph
 from graphkit.data.top_entities import top_entities
 from graphkit.data.triples import read_triples
 
@@ -39,6 +42,7 @@ __all__ = [
     "FactIndex",
     "FeatureFile",
     "FeatureRows",
+    "FewShotSplit",
     "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
@@ -55,11 +59,14 @@ __all__ = [
     "Processes",
     "QueryBatch",
     "QueryLoader",
+    "SourceBatch",
+    "SourceGraph",
     "corrupt",
     "count_negatives",
     "directed_edges",
     "edge_direction",
     "heart_negatives",
+    "partition_graph",
     "rank_candidates",
     "rank_triples",
     "read_triples",

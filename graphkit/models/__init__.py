@@ -6,6 +6,7 @@ from graphkit.models.adpa import ADPA
 from graphkit.models.base import Model
 from graphkit.models.dir_gnn import DirGNN
 from graphkit.models.entity_prediction import EntityPrediction
+from graphkit.models.gmope import GMoPE
 from graphkit.models.heuristics import (
     AdamicAdar,
     CommonNeighbors,
@@ -40,6 +41,7 @@ __all__ = [
     "DirGNN",
     "DistMult",
     "EntityPrediction",
+    "GMoPE",
     "GraphSAGE",
     "Jaccard",
     "Katz",
@@ -60,7 +62,7 @@ __all__ = [
 _MODELS: tuple[type[Model], ...] = (
     NBFNet, NCN, NCNC, DistMult, ComplEx, RotatE, TransE, CommonNeighbors, AdamicAdar, ResourceAllocation, Jaccard,
     PreferentialAttachment, Katz, ShortestPath, PersonalizedPageRank,
-    MLP, GCN, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA,
+    MLP, GCN, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA, GMoPE,
 )  # fmt: skip
 
 #: constructor arguments that come from a task, never from an experiment file

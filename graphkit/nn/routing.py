@@ -22,13 +22,14 @@ class RouteOutput(NamedTuple):
 
     Example:
         >>> import torch
-        >>> RouteOutput(torch.zeros(1, 2), torch.ones(1, 2) / 2, torch.ones(1, 2) / 2, torch.ones(1, 2).bool()).weights.sum()
-        tensor(1.)
+        >>> p = torch.full((1, 2), 0.5)
+        >>> RouteOutput(p.log(), p, p, p > 0, None, {}).mask.tolist()
+        [[True, True]]
     """
 
     logits: Tensor
     probs: Tensor
     weights: Tensor
     mask: Tensor
-    state: Any = None
-    aux: dict[str, Tensor] = {}  # noqa: RUF012
+    state: Any
+    aux: dict[str, Tensor]
