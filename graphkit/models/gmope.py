@@ -64,8 +64,8 @@ class GMoPE(Model):
         L = \lambda L_{ortho}(p) + c \sum_m g_m \ell_m, \qquad \hat y = f(\sum_m \omega_m h_m)
 
     :math:`\tilde X` are features brought to one width (:class:`graphkit.nn.FeatureAligner`), g gates from label-free losses
-    (:class:`graphkit.nn.LossRouter`), :math:`\omega` weights by confidence (:class:`graphkit.nn.ConfidenceAggregator`), f one head for
-    all experts. ``gk.pretrain`` trains experts and prompts on several graphs without labels, ``gk.tune`` adapts the mixture to
+    (:class:`graphkit.nn.LossRouter`), :math:`\omega` weights by confidence (:class:`graphkit.nn.ConfidenceAggregator`), f one head
+    for all experts. ``gk.pretrain`` trains experts and prompts on several graphs without labels, ``gk.tune`` adapts the mixture to
     a task. ``gk.fit`` trains it from scratch on one task.
 
     A prompt acts as a rank-one term of the first layer, for mean aggregation exactly as a bias: do not expect more of it.
@@ -88,8 +88,8 @@ class GMoPE(Model):
         tau, standardize, recalibrate: of the gates, see :class:`graphkit.nn.LossRouter`.
         routing: ``"loss"``; baselines ``"uniform"`` and ``"random"`` (K experts at random for each batch).
         route_loss: with K < M, gates of tuning by the ``"pretrain"`` objective (no labels) or the ``"task"`` loss.
-        aggregation: ``"confidence"``; ``"routed"``: of the K experts with the lowest label-free loss alone; ``"best"``: the expert with the
-            lowest loss on the training labels; baselines ``"uniform"``, ``"random"`` (an expert for each node) and ``"mlp"``
+        aggregation: ``"confidence"``; ``"routed"``: of the K experts with the lowest label-free loss alone; ``"best"``: the expert
+            with the lowest loss on the training labels; baselines ``"uniform"``, ``"random"`` (an expert for each node) and ``"mlp"``
             (a learned gate).
         ortho: ``"exp_cos"`` or ``"gram"``.
         ortho_weight: lambda.
@@ -280,15 +280,8 @@ class GMoPE(Model):
         if x is None:
             x = remembered(edges, edges, ("degrees", nodes), lambda: structural_features(_simple(data), nodes))
         depth = self.bank.num_layers if self.bank.conv == "sgc" else 1
-        key = (
-            "propagated",
-            self.bank.conv,
-            depth,
-            self.align,
-            self.in_channels,
-            *self.aligner_options.values(),
-            str(self.bank.bias.dtype),
-        )
+        options = (self.align, self.in_channels, *self.aligner_options.values(), self.bank.bias.dtype)
+        key = ("propagated", self.bank.conv, depth, *options)
         return remembered(x, edges, key, lambda: self._propagated(self.aligned(x), _simple(data)))
 
     @torch.no_grad()
@@ -343,20 +336,26 @@ class GMoPE(Model):
         draw = self.objective.draw(batch, _generator(seed, 0, batch.x.device))
         return self.objective.losses(encode, batch, draw, experts)
 
-    def pretrain_step(self, batch: SourceBatch, seed: int, *, top_k: int | None = None) -> PretrainStep:
+    def pretrain_step(
+        self, batch: SourceBatch, seed: int, *, top_k: int | None = None, only: int | None = None
+    ) -> PretrainStep:
         """Loss of a batch with its gate; with K < M experts are scored first and the K winners computed again with gradients.
 
         Args:
             batch: graphs of one source.
             seed: of everything random about the step; global random streams are left alone.
             top_k: K of this step, such as M while training warms up; None: the model's.
+            only: the one expert that is trained, whatever the losses say.
         """
         k = min(self.router.top_k if top_k is None else top_k, self.num_experts)
-        if self.routing == "random":
+        scores: Tensor | None = None
+        if only is not None:
+            weights = F.one_hot(torch.tensor(only), self.num_experts).to(self.bank.bias)
+            mask = weights > 0
+        elif self.routing == "random":
             order = torch.randperm(self.num_experts, generator=_generator(seed, -2, torch.device("cpu")))
             mask = torch.zeros(self.num_experts, dtype=torch.bool).index_fill(0, order[:k], True).to(batch.x.device)
             weights = mask.to(self.bank.bias.dtype) / k
-            scores = None
         elif self.routing == "uniform" or k == self.num_experts:
             scores = self.pretrain_losses(batch, seed)
             mask = torch.ones(self.num_experts, dtype=torch.bool, device=batch.x.device)

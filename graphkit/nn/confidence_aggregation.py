@@ -20,8 +20,8 @@ def confidence_weights(
 
     .. math:: \alpha_m = \max(0, 1 - H(\mathrm{softmax}(y_m)) / \log C), \qquad \omega_m = \alpha_m / \sum_j \alpha_j
 
-    A plain ratio, no softmax. Where the sum of all :math:`\alpha` stays below ``floor`` the weights are equal. An expert that is sure
-    and wrong wins as well as one that is sure and right.
+    A plain ratio, no softmax. Where the sum of all :math:`\alpha` stays below ``floor`` the weights are equal. An expert that is
+    sure and wrong wins as well as one that is sure and right.
 
     Args:
         logits: ``[M, B, C]``.

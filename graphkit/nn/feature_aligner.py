@@ -24,8 +24,8 @@ class FeatureAligner:
     .. math:: X \approx U S V^\top, \qquad \tilde X = X V S^{e - 1} / \overline{\|\cdot\|}, \qquad
         e = 1, \tfrac12, 0 \text{ for } \texttt{scale} = \texttt{"s"}, \texttt{"sqrt\_s"}, \texttt{"none"}
 
-    The last division makes the mean length of the rows 1, so prompts have the same relative size in every graph. In each column of V
-    the entry with the largest absolute value is positive, so two fits agree. Columns beyond the rank are zeros. Columns of
+    The last division makes the mean length of the rows 1, so prompts have the same relative size in every graph. In each column of
+    V the entry with the largest absolute value is positive, so two fits agree. Columns beyond the rank are zeros. Columns of
     different data sets have nothing to do with each other. Computed in float64; a sparse matrix with more than 10^8 entries is
     decomposed without making it dense.
 

@@ -22,7 +22,9 @@ _VIEWS = ("drop_node", "perturb_edge", "mask_attribute")
 def normalized_cross_entropy(left: Tensor, right: Tensor, temperature: float = 0.1) -> Tensor:
     r"""NT-Xent between two views, of each expert.
 
-    .. math:: - \frac1G \sum_g \log \frac{\exp(\cos(u_g, v_g) / T)}{\sum_{g'} \exp(\cos(u_g, v_{g'}) / T)}, \text{ both ways, halved}
+    .. math:: - \frac1G \sum_g \log \frac{\exp(\cos(u_g, v_g) / T)}{\sum_{g'} \exp(\cos(u_g, v_{g'}) / T)}
+
+    and the same with the views exchanged, halved.
 
     Args:
         left, right: ``[M, G, D]``, the views of G graphs.
