@@ -123,7 +123,7 @@ class FewShotSplit:
             names = None if task.classes is None else [task.classes[label] for label in classes.tolist()]
         data.y = y
         drawn = NodeTask(
-            task.name, data, **parts, directed=task.directed, direction=task.direction, num_classes=count, nodes=task.nodes,
+            task.name, data, train=parts["train"], valid=parts["valid"], test=parts["test"], directed=task.directed, direction=task.direction, num_classes=count, nodes=task.nodes,
             classes=names, provenance={**task.provenance, "few_shot": dataclasses.asdict(self)},
         )  # fmt: skip
         # the graph is that of the task, so what was computed from it stays valid

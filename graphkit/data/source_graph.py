@@ -92,7 +92,7 @@ class SourceGraph:
         """The source that a task is: of a link task the train edges alone, of a set of graphs those of train.
 
         Args:
-            task: a NodeTask, a LinkTask, or a task with ``source_graph()``, such as a set of graphs.
+            task: a NodeTask, a LinkTask, or a set of graphs that has ``together(graphs)`` and ``graphs_of("train")``.
 
         Raises:
             UserError: for another object.
@@ -106,8 +106,9 @@ class SourceGraph:
         """
         if isinstance(task, cls):
             return task
-        if hasattr(task, "source_graph"):
-            return task.source_graph()
+        if hasattr(task, "together"):
+            data = task.together(task.graphs_of("train"))
+            return cls(task.name, data.x, data.edge_index, data.batch, num_nodes=int(data.num_nodes))
         if isinstance(task, (NodeTask, LinkTask)):
             return cls(task.name, task.x, task.graph("train").edge_index, num_nodes=task.num_nodes)
         raise UserError(

@@ -164,7 +164,7 @@ def pretrain(
                 model.train()
                 tally = _Tally(sources, model.num_experts)
                 plan = _plan(sources, unit, graphs_per_batch, steps_per_source, seed, state.epoch)
-                for number, (which, step) in enumerate(plan):
+                for which, step in plan:
                     source = sources[which]
                     batch = source.batch(
                         features[which], unit=unit, graphs=graphs_per_batch, seed=seed, epoch=state.epoch,
@@ -223,9 +223,7 @@ class _Tally:
             "orthogonality": sum(self.apart) / len(self.apart),
             "effective_experts": round(float(torch.special.entr(mean).sum().exp()), 6),
             "gates": {name: [round(v, 6) for v in row.tolist()] for name, row in gates.items()},
-            "losses": {
-                name: [None if v != v else round(v, 6) for v in row.tolist()] for name, row in losses.items()
-            },
+            "losses": {name: [None if v != v else round(v, 6) for v in row.tolist()] for name, row in losses.items()},
         }
 
 
@@ -249,7 +247,9 @@ def _features(model: GMoPE, source: SourceGraph, place: torch.device) -> Tensor:
     if x is None:
         x = structural_features(source.graph, source.graph.num_nodes)
     if source.graph.col.device != place:
-        raise UserError(f"the graph of {source.name} is on {source.graph.col.device}, the model on {place}; use one device")
+        raise UserError(
+            f"the graph of {source.name} is on {source.graph.col.device}, the model on {place}; use one device"
+        )
     return model.aligned(x.to(place))
 
 

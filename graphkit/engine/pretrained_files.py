@@ -50,7 +50,12 @@ def save_pretrained(model: GMoPE, path: str | os.PathLike[str]) -> Path:
         >>> load_pretrained(path).num_experts
         2
     """
-    about = {"model": "GMoPE", "config": model.config, "fingerprint": model.fingerprint(), "pretraining": model.pretraining}
+    about = {
+        "model": "GMoPE",
+        "config": model.config,
+        "fingerprint": model.fingerprint(),
+        "pretraining": model.pretraining,
+    }
     write_tensors(Path(path), model.state_dict(), about)
     return Path(path)
 
@@ -162,14 +167,16 @@ def load_tuned(path: str | os.PathLike[str], model: GMoPE, *, task: Any = None) 
     changed = differences(found, own)
     if changed:
         raise UserError(f"{path} was tuned from another mixture (file -> model):\n  " + "\n  ".join(changed))
-    if task is not None and getattr(task, "out_channels", None) != about["task"]["out_channels"]:
+    classes = getattr(task, "out_channels", None)
+    if task is not None and classes != about["task"]["out_channels"]:
         raise UserError(
-            f"{path} tells {about['task']['out_channels']} classes, but {task.name} has {getattr(task, 'out_channels', None)}; tune "
-            "the mixture on this task"
+            f"{path} tells {about['task']['out_channels']} classes, but {task.name} has {classes}; tune the mixture on this task"
         )
     tuned = copy.deepcopy(model)
     tuned.set_head(about["task"]["predicts"], about["task"]["out_channels"], about["task"]["head"])
     tuned.freeze(about["mode"])
+    if hasattr(task, "together"):
+        tuned.fit_aligner(task)
     with torch.no_grad():
         for name, tensor in tuned.state_dict().items():
             if name in tensors:

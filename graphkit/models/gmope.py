@@ -20,6 +20,7 @@ from graphkit.nn.confidence_aggregation import ConfidenceAggregator
 from graphkit.nn.expert_bank import ExpertBank, PropagatedFeatures
 from graphkit.nn.feature_aligner import FeatureAligner
 from graphkit.nn.loss_router import LossRouter
+from graphkit.nn.pretraining_objective import PretrainingObjective, graph_means
 from graphkit.nn.pretraining_objectives import pretraining_objective
 from graphkit.nn.prompt_bank import PromptBank
 from graphkit.nn.remembered import remembered
@@ -89,8 +90,8 @@ class GMoPE(Model):
         routing: ``"loss"``; baselines ``"uniform"`` and ``"random"`` (K experts at random for each batch).
         route_loss: with K < M, gates of tuning by the ``"pretrain"`` objective (no labels) or the ``"task"`` loss.
         aggregation: ``"confidence"``; ``"routed"``: of the K experts with the lowest label-free loss alone; ``"best"``: the expert
-            with the lowest loss on the training labels; baselines ``"uniform"``, ``"random"`` (an expert for each node) and ``"mlp"``
-            (a learned gate).
+            with the lowest loss on the training labels; baselines ``"uniform"``, ``"random"`` (an expert for each node) and
+            ``"mlp"`` (a learned gate).
         ortho: ``"exp_cos"`` or ``"gram"``.
         ortho_weight: lambda.
         loss_scale: ``"paper"``, c = 1 / M; or ``"mean"``, c = 1. With the first, lambda counts M times as much as it looks.
@@ -179,10 +180,12 @@ class GMoPE(Model):
         self.in_channels, self.num_experts, self.align = in_channels, num_experts, align
         self.routing, self.route_loss, self.aggregation = routing, route_loss, aggregation
         self.ortho, self.ortho_weight, self.loss_scale, self.link_head = ortho, ortho_weight, loss_scale, link_head
-        self.objective: nn.Module | None = None
+        self.objective: PretrainingObjective | None = None
         self.head: nn.Module | None = None
         self.gate: nn.Module | None = None
         self.predicts: str | None = None
+        #: the projection of features, where it was fitted on a part of the data; None: found anew for each data set
+        self.aligner: FeatureAligner | None = None
         #: what pre-training has seen: objective, sources and their fingerprints
         self.pretraining: dict[str, Any] | None = None
         #: the mode of tuning that froze parts of the model, or None
@@ -282,6 +285,8 @@ class GMoPE(Model):
         depth = self.bank.num_layers if self.bank.conv == "sgc" else 1
         options = (self.align, self.in_channels, *self.aligner_options.values(), self.bank.bias.dtype)
         key = ("propagated", self.bank.conv, depth, *options)
+        if self.aligner is not None:
+            return self._propagated(self.aligned(x), _simple(data))
         return remembered(x, edges, key, lambda: self._propagated(self.aligned(x), _simple(data)))
 
     @torch.no_grad()
@@ -405,7 +410,10 @@ class GMoPE(Model):
             y = torch.zeros(batch.pairs.size(1), device=states.device)
             y[: batch.positive.size(1)] = 1
             return self.task_loss(states, y)
-        return self.task_loss(self(self.features(batch.data))[:, batch.index], batch.y)
+        states = self(self.features(batch.data))
+        if getattr(batch, "level", "node") == "graph":
+            return self.task_loss(_readout(states, batch.data), batch.y)
+        return self.task_loss(states[:, batch.index], batch.y)
 
     def task_loss(self, states: Tensor, y: Tensor, weights: Tensor | None = None) -> Tensor:
         """Total loss of a task.
@@ -491,6 +499,11 @@ class GMoPE(Model):
         """Logits ``[n, C]`` of nodes ``[n]`` of PyG's container ``data``."""
         features = self.features(data)
         return self.answer(self(features)[:, nodes], self._routed(features))[0]
+
+    def score_graphs(self, data: Any) -> Tensor:
+        """Logits ``[G, C]`` of the graphs of PyG's batch ``data``, by the mean of their nodes' states."""
+        features = self.features(data)
+        return self.answer(_readout(self(features), data), self._routed(features))[0]
 
     def score_pairs(
         self,
@@ -583,6 +596,10 @@ def whole_graph(features: PropagatedFeatures, source: str = "target") -> SourceB
     """A graph as a batch of one source, for routing."""
     x, graph = features.x, features.propagation.graph
     return SourceBatch(x, graph, torch.zeros(len(x), dtype=torch.int64, device=x.device), 1, source, True)
+
+
+def _readout(states: Tensor, data: Any) -> Tensor:
+    return graph_means(states, data.batch, int(data.num_graphs))
 
 
 def _predicted(task: Any) -> str:

@@ -118,11 +118,11 @@ class ExpertBank(nn.Module):
         ):  # fmt: skip
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UserError(f"{name} is {value!r}, expected a whole number from 1")
-        for name, value, known in (
+        for name, choice, known in (
             ("convolution", conv, _CONVOLUTIONS), ("sharing", sharing, _SHARINGS), ("prompt_mode", prompt_mode, PROMPT_MODES),
         ):  # fmt: skip
-            if value not in known:
-                raise UserError(nearest(str(value), known, name))
+            if choice not in known:
+                raise UserError(nearest(str(choice), known, name))
         if not 0 <= dropout < 1:
             raise UserError(f"dropout is {dropout}, expected a share from 0 to below 1")
         if prompt_mode == "film" and sharing != "shared":
@@ -145,9 +145,7 @@ class ExpertBank(nn.Module):
             fill_weight(self.prompt_weight.data, in_channels + own, hidden_channels)
         self.bias = nn.Parameter(torch.zeros(groups, hidden_channels))
         deep = 0 if conv == "sgc" else num_layers - 1
-        self.layers = nn.ModuleList(
-            ExpertLinear(groups, parts * hidden_channels, hidden_channels) for _ in range(deep)
-        )
+        self.layers = nn.ModuleList(ExpertLinear(groups, parts * hidden_channels, hidden_channels) for _ in range(deep))
         inner = num_layers if conv == "gin" else 0
         self.inner = nn.ModuleList(ExpertLinear(groups, hidden_channels, hidden_channels) for _ in range(inner))
 
@@ -201,7 +199,7 @@ class ExpertBank(nn.Module):
         seed = None if generator is None else generator.get_state()
         found = []
         for part in self._chunks(chosen):
-            if generator is not None:
+            if generator is not None and seed is not None:
                 generator.set_state(seed)  # one draw for all experts
             prompt = self._prompt(prompts, part)
             z = self.with_prompt(self.first(features, part), features.columns, prompt, part)

@@ -101,7 +101,7 @@ class GraphCL(_Contrastive):
             states = encode(x, graph=view["graph"])
             kept = view["kept"]
             views.append(self.projected(graph_means(states, batch.graph_id, batch.num_graphs, kept), experts))
-        return normalized_cross_entropy(*views, temperature=self.temperature)
+        return normalized_cross_entropy(views[0], views[1], self.temperature)
 
     def _view(self, batch: SourceBatch, generator: torch.Generator) -> Draw:
         kind = self.views[int(torch.randint(len(self.views), (), generator=generator, device=generator.device))]
@@ -161,5 +161,7 @@ class SimGRACE(_Contrastive):
 
     def losses(self, encode: Encode, batch: SourceBatch, draw: Draw, experts: Tensor | None = None) -> Tensor:
         own, noisy = encode(batch.x), encode(batch.x, noise=self.noise).detach()
-        means = (graph_means(states, batch.graph_id, batch.num_graphs) for states in (own, noisy))
-        return normalized_cross_entropy(*(self.projected(m, experts) for m in means), temperature=self.temperature)
+        left, right = (
+            self.projected(graph_means(states, batch.graph_id, batch.num_graphs), experts) for states in (own, noisy)
+        )
+        return normalized_cross_entropy(left, right, self.temperature)
