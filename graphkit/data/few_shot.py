@@ -122,10 +122,15 @@ class FewShotSplit:
             count = len(classes)
             names = None if task.classes is None else [task.classes[label] for label in classes.tolist()]
         data.y = y
-        drawn = NodeTask(
-            task.name, data, train=parts["train"], valid=parts["valid"], test=parts["test"], directed=task.directed, direction=task.direction, num_classes=count, nodes=task.nodes,
-            classes=names, provenance={**task.provenance, "few_shot": dataclasses.asdict(self)},
-        )  # fmt: skip
+        splits: dict[str, Any] = {part: parts[part] for part in ("train", "valid", "test")}
+        about = {**task.provenance, "few_shot": dataclasses.asdict(self)}
+        more: dict[str, Any] = {
+            "direction": task.direction,
+            "num_classes": count,
+            "nodes": task.nodes,
+            "classes": names,
+        }
+        drawn = NodeTask(task.name, data, **splits, directed=task.directed, provenance=about, **more)
         # the graph is that of the task, so what was computed from it stays valid
         drawn._graph, drawn._placed = task._graph, task._placed
         return drawn

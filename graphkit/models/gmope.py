@@ -268,10 +268,27 @@ class GMoPE(Model):
                     "features of any width to one"
                 )
             return x.to(self.bank.bias.dtype)
+        if self.aligner is not None:
+            return self.aligner.transform(x).to(self.bank.bias.dtype)
         aligner = FeatureAligner(self.in_channels, **self.aligner_options)
-        return remembered(x, x, ("aligned", *aligner.options), lambda: aligner.fit_transform(x)).to(
-            self.bank.bias.dtype
-        )
+        found = remembered(x, x, ("aligned", *aligner.options), lambda: aligner.fit_transform(x))
+        return found.to(self.bank.bias.dtype)
+
+    def fit_aligner(self, task: Any) -> None:
+        """Fix the projection of features by the training part of a task, for nodes or graphs that come later.
+
+        Args:
+            task: a task with nodes in train, or a set of graphs; features are read by this projection from now on.
+        """
+        if self.align == "none":
+            return
+        aligner = FeatureAligner(self.in_channels, **self.aligner_options)
+        if hasattr(task, "together"):
+            data = task.together(task.graphs_of("train"))
+            x = structural_features(data.edge_index, int(data.num_nodes)) if data.x is None else data.x
+            self.aligner = aligner.fit(x)
+        else:
+            self.aligner = aligner.fit(task.x, task.mask("train"))
 
     def features(self, data: Any) -> PropagatedFeatures:
         """What the first layer reads of a graph: PyG's ``Data``, or a message graph; once for each graph.

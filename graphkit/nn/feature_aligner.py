@@ -166,8 +166,11 @@ def _decomposed(matrix: Any, channels: int, seed: int) -> tuple[np.ndarray, np.n
         kept = values > max(values[0], 0.0) * min(rows, width) * np.finfo(np.float64).eps
         singular, vectors = np.sqrt(values[kept]), vectors[:, kept]
         return singular, np.asarray(matrix.T @ vectors) / singular if wide else vectors
+    import scipy.sparse
     from scipy.sparse.linalg import svds
 
+    if not hasattr(matrix, "tocsr") and np.count_nonzero(matrix) < 0.1 * matrix.size:
+        matrix = scipy.sparse.csr_matrix(matrix)  # bags of words: the iteration skips the zeros
     start = np.random.Generator(np.random.Philox(seed)).standard_normal(min(rows, width))
     _, singular, right = svds(matrix, k=rank, v0=start, solver="arpack")
     order = np.argsort(-singular)
