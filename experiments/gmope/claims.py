@@ -86,7 +86,7 @@ def _line(claim: str, source: str, mark: str, found: dict[str, Any] | None, pass
 
 
 def claims(rows: Sequence[Row]) -> list[list[str]]:
-    """A line for each claim: claim, its source, pass mark, mean difference in points with its interval, p, targets, pairs, verdict."""
+    """A line for each claim: claim, source, pass mark, mean difference in points with its interval, p, targets, pairs, verdict."""
     lines = []
     for k in sorted({row["k"] for row in rows} | {5, 100}):
         found = compared(differences(rows, "full", "prompt", k), 1.0)

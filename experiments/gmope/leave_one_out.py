@@ -151,8 +151,14 @@ def run_one(method: str, task: NodeTask, model: GMoPE | None, draw: int, seed: i
     few = FewShotSplit(k, seed=draw).of(task)
     with seeded(10_000 * seed + draw):
         if model is None:  # from scratch, on the features as they are
-            model = GMoPE(task.in_channels, HIDDEN, num_experts=1, num_layers=2, align="none", prompt_init="zero", prompt_mode="add",
-                          **options)  # fmt: skip
+            plain: dict[str, Any] = {
+                "num_experts": 1,
+                "num_layers": 2,
+                "align": "none",
+                "prompt_init": "zero",
+                "prompt_mode": "add",
+            }
+            model = GMoPE(task.in_channels, HIDDEN, **plain, **options)
         else:
             model = adapted(model, options)
     run = tune(model, few, mode, **TUNE, seed=10_000 * seed + draw, reporter=SilentReporter())

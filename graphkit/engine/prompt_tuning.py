@@ -97,8 +97,8 @@ def tune(
     ==============  ==========================================================================================
 
     The epoch is selected on validation; where the task has no validation labels, by the training loss. The test split is read once,
-    at the end. In the modes ``prompt``, ``head`` and ``prototype`` experts are frozen and everything that prompts do not change is
-    computed once (``cached``); only what lies within L - 1 hops of the training nodes is left of the graph.
+    at the end. What the training nodes depend on is cut out of the graph; in the modes ``prompt``, ``head`` and ``prototype``
+    experts are frozen, and everything that prompts do not change is computed once (``cached``).
 
     Args:
         model: from ``gk.pretrain`` or :func:`graphkit.engine.load_pretrained`.
@@ -112,7 +112,7 @@ def tune(
         select: validation metric, higher is better; None: the task's.
         supervision: of a link task, the share of train edges that are learned from; they carry no messages in training.
         route_every: epochs between two decisions of the router, where K < M.
-        cached: False computes everything in every step; None: wherever it is exact.
+        cached: False computes everything on the whole graph in every step; None: as little as is exact.
         score_test: False leaves the test split alone.
         seed: of the head, of batches, negatives and dropout; global random streams do not move.
         out: folder that gets ``task.safetensors`` (what was trained, nothing else) and ``run.json``.
@@ -269,17 +269,17 @@ def _train(
 def _encoder(model: GMoPE, problem: TuningProblem, mode: str, cached: bool | None) -> Any:
     """What gives the states ``[M, n, H]`` of the needed nodes in each step."""
     frozen, exact = mode in ("prompt", *_STILL), model.bank.prompt_mode != "add_attn"
-    if cached and not (frozen and exact):
+    if cached and not (frozen and (exact or mode in _STILL)):
         why = "its experts change" if not frozen else "prompts of 'add_attn' differ from node to node"
         raise UserError(f"cached=True is not possible in mode {mode!r}: {why}; leave it out")
-    if cached is False or not (frozen and (exact or mode in _STILL)):
-        return lambda: model(problem.features)[:, problem.nodes]
-    if mode in _STILL:
+    if cached is not False and mode in _STILL:
         with torch.no_grad():
             states = model(problem.features)[:, problem.nodes]
         return lambda: states
-    cache = model.bank.cache(problem.features, problem.nodes)
-    return lambda: model.bank.from_cache(cache, model.prompts)
+    if cached is False or not exact:
+        return lambda: model(problem.features)[:, problem.nodes]
+    near = model.bank.around(problem.features, problem.nodes, frozen=frozen)
+    return lambda: model.bank.states_of(near, model.prompts)
 
 
 def _gate(

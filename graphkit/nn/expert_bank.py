@@ -14,7 +14,7 @@ from graphkit.nn.graph_propagation import GraphPropagation
 from graphkit.nn.prompt_bank import PROMPT_MODES, PromptBank
 from graphkit.ops import CSRGraph, SimpleGraph
 
-__all__ = ["CachedLayer", "ExpertBank", "PropagatedFeatures"]
+__all__ = ["ExpertBank", "Neighbourhood", "PropagatedFeatures"]
 
 _CONVOLUTIONS = ("gcn", "sage", "gin", "sgc")
 _SHARINGS = ("separate", "shared")
@@ -38,20 +38,19 @@ class PropagatedFeatures:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class CachedLayer:
-    """First pre-activations without prompts, of the nodes that some nodes depend on.
+class Neighbourhood:
+    """What the states of some nodes depend on.
 
     Args:
-        propagation: the part of the graph around the nodes.
-        first: ``[n', M, H]``.
-        columns: ``[n', q]``.
-        nodes: int64 ``[n]``, places of the nodes in question.
+        features: rows of the nodes that the second layer reads.
+        steps: for each later layer the part of the graph and the rows that the next one reads, see
+            :meth:`graphkit.nn.GraphPropagation.towards`.
+        first: ``[n', M, H]``, first pre-activations without prompts where experts are frozen; None: they are not.
     """
 
-    propagation: GraphPropagation
-    first: Tensor
-    columns: Tensor
-    nodes: Tensor
+    features: PropagatedFeatures
+    steps: list[tuple[GraphPropagation, Tensor | None]]
+    first: Tensor | None = None
 
 
 class ExpertBank(nn.Module):
@@ -205,7 +204,9 @@ class ExpertBank(nn.Module):
             z = self.with_prompt(self.first(features, part), features.columns, prompt, part)
             if self.prompt_mode == "add_attn" and prompt is not None:
                 z = z + self._attended(features, prompt, part)
-            found.append(self.rest(z, features.propagation, prompt, part, generator=generator))
+            found.append(
+                self.rest(z, [(features.propagation, None)] * len(self.layers), prompt, part, generator=generator)
+            )
         return found[0] if len(found) == 1 else torch.cat(found)
 
     def first(self, features: PropagatedFeatures, experts: Tensor | None = None) -> Tensor:
@@ -234,26 +235,22 @@ class ExpertBank(nn.Module):
     def rest(
         self,
         z: Tensor,
-        propagation: GraphPropagation,
+        steps: list[tuple[GraphPropagation, Tensor | None]],
         prompt: Tensor | None,
         experts: Tensor | None = None,
         *,
-        nodes: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """States ``[M', n, H]`` of some nodes (None: all) from the first pre-activations ``[N, M', H]``."""
+        """States ``[M', n, H]`` from the first pre-activations ``[N, M', H]``; later layers follow ``steps``."""
         count = self.num_experts if experts is None else len(experts)
-        if z.size(1) != count:
-            z = z.expand(-1, count, -1)
-        states = z
+        states = z if z.size(1) == count else z.expand(-1, count, -1)
         if self.conv == "gin":
-            states = self.inner[0](z.relu().transpose(0, 1), experts).transpose(0, 1)
-        for number, layer in enumerate(self.layers, 1):
+            states = self.inner[0](states.relu().transpose(0, 1), experts).transpose(0, 1)
+        for number, (layer, (propagation, rows)) in enumerate(zip(self.layers, steps, strict=True), 1):
             states = _dropped(states.relu(), self.dropout if self.training else 0.0, generator)
             gathered = propagation(states.reshape(len(states), -1)).view(states.shape)
-            last = number == len(self.layers)
-            if last and nodes is not None:
-                gathered, states = gathered[nodes], states[nodes]
+            if rows is not None:
+                gathered, states = gathered[rows], states[rows]
             read = torch.cat([gathered, states], 2) if self.conv == "sage" else gathered
             out = layer(read.transpose(0, 1), experts)
             if self.conv == "gin":
@@ -261,33 +258,37 @@ class ExpertBank(nn.Module):
             if self.prompt_mode == "film" and prompt is not None:
                 gamma, beta = self._film(prompt, number)
                 out = torch.addcmul(beta[:, None], out, 1 + gamma[:, None])
-            if last:
-                return out
             states = out.transpose(0, 1)
-        return (states if nodes is None else states[nodes]).transpose(0, 1)
+        return states.transpose(0, 1)
 
-    # ---- tuning of prompts alone ---------------------------------------------------------------------------------
+    # ---- some nodes alone ----------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def cache(self, features: PropagatedFeatures, nodes: Tensor) -> CachedLayer:
-        """Everything about frozen experts that prompts do not change, for the states of some nodes ``[n]``.
+    def around(self, features: PropagatedFeatures, nodes: Tensor, *, frozen: bool = False) -> Neighbourhood:
+        """What the states of some nodes depend on: rows of features that are L - 1 hops away at most.
 
-        The first layer is in the cache, so only L - 1 hops around the nodes are left of the graph.
+        Args:
+            features: of the whole graph.
+            nodes: int64 ``[n]``.
+            frozen: whether everything that prompts do not change is computed now, once and for all.
 
         Raises:
             UserError: with ``add_attn``, whose prompts are no outer products.
         """
         if self.prompt_mode == "add_attn":
             raise UserError("prompts of 'add_attn' differ from node to node, so nothing is cached; pass cached=False")
-        matrix, inside, place = features.propagation.around(nodes, len(self.layers))
-        part = PropagatedFeatures(matrix, features.x[inside], features.parts[inside], features.columns[inside])
-        return CachedLayer(matrix, self.first(part), part.columns, place)
+        inside, steps = features.propagation.towards(nodes, len(self.layers))
+        part = PropagatedFeatures(
+            features.propagation, features.x[inside], features.parts[inside], features.columns[inside]
+        )
+        with torch.no_grad():
+            first = self.first(part) if frozen else None
+        return Neighbourhood(part, steps, first)
 
-    def from_cache(self, cache: CachedLayer, prompts: PromptBank | Tensor | None) -> Tensor:
-        """States ``[M, n, H]`` of the nodes of a cache, with gradients for the prompts."""
+    def states_of(self, near: Neighbourhood, prompts: PromptBank | Tensor | None) -> Tensor:
+        """States ``[M, n, H]`` of the nodes that :meth:`around` was asked for."""
         prompt = self._prompt(prompts, None)
-        z = self.with_prompt(cache.first, cache.columns, prompt, None)
-        return self.rest(z, cache.propagation, prompt, nodes=cache.nodes)
+        first = self.first(near.features) if near.first is None else near.first
+        return self.rest(self.with_prompt(first, near.features.columns, prompt, None), near.steps, prompt)
 
     # ---- parts ---------------------------------------------------------------------------------------------------
 

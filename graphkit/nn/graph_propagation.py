@@ -88,40 +88,48 @@ class GraphPropagation:
         """
         return self(torch.ones(self.num_nodes, 1, dtype=dtype, device=self.graph.ptr.device))[:, 0]
 
-    def around(self, nodes: Tensor, hops: int) -> tuple[GraphPropagation, Tensor, Tensor]:
-        """The part of the matrix that so many propagations to some nodes depend on; its rows there are those of the whole.
+    def towards(self, nodes: Tensor, hops: int) -> tuple[Tensor, list[tuple[GraphPropagation, Tensor | None]]]:
+        """What so many propagations need of the graph where only some nodes are asked for in the end.
 
         Args:
             nodes: int64 ``[n]``.
             hops: number of propagations.
 
         Returns:
-            the part; int64 ``[n']``, its nodes in the numbers of the whole, ascending; int64 ``[n]``, the places of ``nodes``
-            among them. The neighbours of nodes less than ``hops`` steps away are all in it.
+            int64 ``[n']``, the nodes that the first propagation reads, in the order of its rows; and for each propagation the part
+            of the matrix and which of its rows the next one reads (None: all). Those rows are the whole matrix's. The last rows
+            are ``nodes``, in their order.
 
         Example:
             >>> path = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])
-            >>> part, inside, place = GraphPropagation(path, num_nodes=5).around(torch.tensor([0]), 1)
-            >>> inside.tolist(), place.tolist(), part.num_nodes
-            ([0, 1], [0], 2)
+            >>> matrix, x = GraphPropagation(path, "sage", num_nodes=5), torch.arange(5.0)[:, None]
+            >>> inside, ((part, rows),) = matrix.towards(torch.tensor([0, 3]), 1)
+            >>> inside.tolist(), part(x[inside])[rows].flatten().tolist()
+            ([0, 1, 2, 3, 4], [1.0, 3.0])
         """
+        if len(nodes) == self.num_nodes and bool((nodes.diff() == 1).all()):
+            return nodes, [(self, None)] * hops
         row, col = self.graph.row(), self.graph.col.long()
         if self.removed is not None:
             kept = self.removed[self.graph.edge.long()] == 0
             row, col = row[kept], col[kept]
-        inside = torch.zeros(self.num_nodes, dtype=torch.bool, device=row.device)
-        inside[nodes] = True
-        for _ in range(hops):
-            inside[col[inside[row]]] = True
-        chosen = inside.nonzero().flatten()
-        number = torch.full((self.num_nodes,), -1, device=row.device)
-        number[chosen] = torch.arange(len(chosen), device=row.device)
-        both = inside[row] & inside[col]
-        part = GraphPropagation(torch.stack([number[row[both]], number[col[both]]]), self.kind, num_nodes=len(chosen))
         norm, loops = _KINDS[self.kind]
         degree = masked_degree(self.graph, self.removed).double() + float(loops)
         scale = {"sym": degree.rsqrt(), "row": degree.reciprocal(), "none": torch.ones_like(degree)}[norm]
-        part._scale = torch.where(degree > 0, scale, 0)[chosen]
-        if self._scale is not None:
-            part._scale = self._scale[chosen]
-        return part, chosen, number[nodes]
+        scale = torch.where(degree > 0, scale, 0)
+        wanted, steps = nodes, []
+        for _ in range(hops):
+            asked = torch.zeros(self.num_nodes, dtype=torch.bool, device=row.device)
+            asked[wanted] = True
+            edges = asked[row]
+            inside = asked.clone()
+            inside[col[edges]] = True
+            chosen = inside.nonzero().flatten()
+            number = torch.full((self.num_nodes,), -1, device=row.device)
+            number[chosen] = torch.arange(len(chosen), device=row.device)
+            between = torch.stack([number[row[edges]], number[col[edges]]])
+            part = GraphPropagation(between, self.kind, num_nodes=len(chosen))
+            part._scale = scale[chosen]
+            steps.append((part, number[wanted]))
+            wanted = chosen
+        return wanted, steps[::-1]

@@ -63,7 +63,12 @@ class LossRouter(nn.Module):
             raise UserError(f"tau is {tau!r}, expected a number above 0")
         if not 0 <= recalibrate < 2:
             raise UserError(f"recalibrate is {recalibrate!r}, expected a number from 0 to below 2")
-        self.num_experts, self.tau, self.standardize, self.recalibrate = num_experts, float(tau), standardize, recalibrate
+        self.num_experts, self.tau, self.standardize, self.recalibrate = (
+            num_experts,
+            float(tau),
+            standardize,
+            recalibrate,
+        )
         self.top_k = num_experts if top_k is None else min(top_k, num_experts)
         self.register_buffer("trained", torch.zeros(num_experts, dtype=torch.float64))
 
@@ -82,7 +87,9 @@ class LossRouter(nn.Module):
         losses = losses.detach()
         losses = losses[None] if losses.dim() == 1 else losses
         if losses.dim() != 2 or losses.size(1) != self.num_experts:
-            raise UserError(f"losses are {list(losses.shape)}, expected [{self.num_experts}] or [T, {self.num_experts}]")
+            raise UserError(
+                f"losses are {list(losses.shape)}, expected [{self.num_experts}] or [T, {self.num_experts}]"
+            )
         if not bool(losses.isfinite().all()):
             raise UserError("a loss that experts are compared by is not finite; look for such values in the features")
         losses = losses.float() if losses.dtype in (torch.bfloat16, torch.float16) else losses

@@ -119,7 +119,9 @@ class PromptBank(nn.Module):
         if init not in ("xavier", "zero"):
             raise UserError(nearest(str(init), ("xavier", "zero"), "prompt_init"))
         self.num_experts, self.channels, self.mode, self.basis, self.layers = num_experts, channels, mode, basis, layers
-        width = {"concat": channels, "add": channels, "add_attn": 2 * basis * channels, "film": 2 * layers * channels}[mode]
+        width = {"concat": channels, "add": channels, "add_attn": 2 * basis * channels, "film": 2 * layers * channels}[
+            mode
+        ]
         if num_experts > width + 1:
             warnings.warn(
                 f"{num_experts} prompts of {width} numbers cannot all be orthogonal, nor all equally far apart; take "

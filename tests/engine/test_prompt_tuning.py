@@ -113,9 +113,9 @@ def test_a_cache_changes_nothing(pretrained, mode, make):
 def test_the_support_alone_gives_the_logits_of_the_whole_graph(pretrained):
     tuned = gk.tune(pretrained, target(1), epochs=2).model.double()
     problem = tuning_problem(tuned, target(1))
-    cache = tuned.bank.cache(problem.features, problem.nodes)
+    cache = tuned.bank.around(problem.features, problem.nodes, frozen=True)
     assert cache.first.size(0) < 90
-    states = tuned.bank.from_cache(cache, tuned.prompts)
+    states = tuned.bank.states_of(cache, tuned.prompts)
     whole = tuned(tuned.features(target(1).graph()))[:, problem.nodes]
     assert torch.allclose(tuned.head(states), tuned.head(whole), rtol=1e-6, atol=1e-9)
 

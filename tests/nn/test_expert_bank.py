@@ -194,13 +194,17 @@ def test_a_cache_around_some_nodes_gives_their_states_and_gradients(conv, mode):
     edges = torch.randint(40, (2, 45))
     bank, prompts = made(conv, mode)
     x = torch.randn(42, 6, dtype=torch.float64)
-    nodes = torch.tensor([7, 3, 41])
-    cache = bank.cache(bank.propagated(x, edges), nodes)
-    ours, whole = bank.from_cache(cache, prompts), bank(x, edges, prompts)[:, nodes]
+    nodes, inputs = torch.tensor([7, 3, 41, 7]), [prompts.prompt, *bank.parameters()]
+    features = bank.propagated(x, edges)
+    cache, near = (bank.around(features, nodes, frozen=frozen) for frozen in (True, False))
+    ours, whole = bank.states_of(cache, prompts), bank(x, edges, prompts)[:, nodes]
     assert torch.allclose(ours, whole, atol=1e-12)
+    for a, b in zip(*(gradients(s, inputs) for s in (bank.states_of(near, prompts), whole)), strict=True):
+        assert torch.allclose(a, b, atol=1e-12)
+    whole = bank(x, edges, prompts)[:, nodes]
     (a,), (b,) = gradients(ours, [prompts.prompt]), gradients(whole, [prompts.prompt])
     assert torch.allclose(a, b, atol=1e-12)
-    assert cache.first.size(0) < 42
+    assert cache.first.size(0) < 42 and not cache.first.requires_grad
 
 
 @pytest.mark.parametrize("kind", CONVOLUTIONS)
@@ -214,10 +218,10 @@ def test_propagation_is_its_matrix_with_edges_taken_out_and_around_nodes(kind):
     matrix = GraphPropagation(graph, kind, removed=graph.removed_by(gone))
     assert torch.allclose(matrix(x), dense(kind, left, n, torch.float64) @ x)
     assert torch.allclose(matrix.row_sums(torch.float64), dense(kind, left, n, torch.float64).sum(1))
-    part, inside, place = matrix.around(torch.tensor([2, 5]), 2)
-    twice = part(part(x[inside]))[place]
+    inside, ((first, some), (second, rows)) = matrix.towards(torch.tensor([5, 2]), 2)
+    twice = second(first(x[inside])[some])[rows]
     assert torch.allclose(
-        twice, (dense(kind, left, n, torch.float64) @ (dense(kind, left, n, torch.float64) @ x))[[2, 5]]
+        twice, (dense(kind, left, n, torch.float64) @ (dense(kind, left, n, torch.float64) @ x))[[5, 2]]
     )
 
 
@@ -250,7 +254,7 @@ def test_the_bank_is_the_same_on_a_gpu(conv):
         (lambda: ExpertBank(4, 3, 4, 2, dropout=1.0), "dropout is 1.0"),
         (lambda: made("gcn")[0](torch.zeros(3, 5), GRAPHS["one node"][0]), r"x is \[3, 5\], expected features \[N, 6\]"),
         (lambda: made("gcn")[0](torch.zeros(3, 6).double(), NO_EDGES, torch.zeros(2, 5)), r"prompts are 'concat' \[2, 5\]"),
-        (lambda: made("gcn", "add_attn")[0].cache(None, None), "nothing is cached"),
+        (lambda: made("gcn", "add_attn")[0].around(None, None), "nothing is cached"),
         (lambda: GraphPropagation(GRAPHS["some"][0], "gat", num_nodes=9), "unknown convolution 'gat'"),
         (lambda: GraphPropagation(GRAPHS["some"][0]), "num_nodes is missing"),
     ],
