@@ -66,7 +66,7 @@ class SourceGraph:
 
     Example:
         >>> source = SourceGraph("path", torch.eye(4), torch.tensor([[0, 1, 2], [1, 2, 3]]))
-        >>> source.batch(source.x).num_graphs, source.batch(source.x, graphs=1, unit="subgraph", step=0).num_nodes
+        >>> source.batch(source.x).num_graphs, source.batch(source.x, graphs=2, unit="subgraph").num_nodes
         (1, 4)
     """
 
