@@ -14,14 +14,18 @@ from graphkit.errors import UserError
 if TYPE_CHECKING:
     from graphkit import analysis, data, datasets, engine, metrics, models, nn, ops
     from graphkit.datasets import load
-    from graphkit.engine import evaluate, fit, load_model
+    from graphkit.engine import evaluate, fit, load_model, pretrain
+    from graphkit.engine.prompt_tuning import tune
 
 _SUBMODULES = ("analysis", "data", "datasets", "engine", "metrics", "models", "nn", "ops")
-_NAMES = {"load": "datasets", "fit": "engine", "evaluate": "engine", "load_model": "engine"}
+_NAMES = {
+    "load": "datasets", "fit": "engine", "evaluate": "engine", "load_model": "engine", "pretrain": "engine",
+    "tune": "engine.prompt_tuning",
+}  # fmt: skip
 
 __all__ = [
     "UserError", "__version__", "analysis", "data", "datasets", "engine", "evaluate", "fit", "load", "load_model", "metrics",
-    "models", "nn", "ops",
+    "models", "nn", "ops", "pretrain", "tune",
 ]  # fmt: skip
 
 

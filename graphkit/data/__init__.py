@@ -13,6 +13,8 @@ from graphkit.data.graph_loader import GraphLoader
 from graphkit.data.graph_scores import score_graphs
 from graphkit.data.graph_split import split_graphs
 from graphkit.data.graph_task import GraphTask
+from graphkit.data.few_shot import FewShotSplit
+from graphkit.data.graph_partition import partition_graph
 from graphkit.data.heart_negatives import heart_negatives
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
@@ -41,6 +43,7 @@ from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
 from graphkit.data.relation_categories import relation_cardinalities, relation_categories, relation_metrics
 from graphkit.data.sharding import Processes, shard
+from graphkit.data.source_graph import SourceBatch, SourceGraph
 from graphkit.data.top_entities import top_entities
 from graphkit.data.triples import read_triples
 
@@ -56,6 +59,7 @@ __all__ = [
     "GraphBatch",
     "GraphLoader",
     "GraphTask",
+    "FewShotSplit",
     "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
@@ -72,6 +76,8 @@ __all__ = [
     "Processes",
     "QueryBatch",
     "QueryLoader",
+    "SourceBatch",
+    "SourceGraph",
     "corrupt",
     "count_negatives",
     "directed_edges",
@@ -81,6 +87,7 @@ __all__ = [
     "laplacian_encoding",
     "one_hot_columns",
     "random_walk_encoding",
+    "partition_graph",
     "rank_candidates",
     "rank_triples",
     "read_triples",

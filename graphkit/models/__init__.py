@@ -11,6 +11,7 @@ from graphkit.models.gps import GPS
 from graphkit.models.graph_classifier import GraphClassifier
 from graphkit.models.graph_mamba import GraphMamba
 from graphkit.models.graph_mamba_links import GraphMambaLinks
+from graphkit.models.gmope import GMoPE
 from graphkit.models.heuristics import (
     AdamicAdar,
     CommonNeighbors,
@@ -51,6 +52,7 @@ __all__ = [
     "GraphClassifier",
     "GraphMamba",
     "GraphMambaLinks",
+    "GMoPE",
     "GraphSAGE",
     "Jaccard",
     "Katz",
@@ -73,6 +75,7 @@ _MODELS: tuple[type[Model], ...] = (
     NBFNet, NCN, NCNC, DistMult, ComplEx, RotatE, TransE, CommonNeighbors, AdamicAdar, ResourceAllocation, Jaccard,
     PreferentialAttachment, Katz, ShortestPath, PersonalizedPageRank,
     MLP, GCN, GraphMamba, GraphMambaLinks, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA, GIN, GatedGCN, GPS,
+    MLP, GCN, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA, GMoPE,
 )  # fmt: skip
 
 #: constructor arguments that come from a task, never from an experiment file

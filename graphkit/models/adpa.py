@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -17,6 +16,7 @@ from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.hop_linear import hop_linear
 from graphkit.nn.pattern_features import hop_decay, pattern_features
 from graphkit.nn.pattern_words import pattern_words, word_name
+from graphkit.nn.remembered import remembered
 from graphkit.ops import DirectedGraph
 from graphkit.ops.directed import as_directed
 
@@ -170,7 +170,7 @@ class ADPA(NodeClassifier):
         if not isinstance(x, Tensor) or x.dim() != 2 or x.shape[1] != width:
             shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
             raise UserError(f"x is {shape}, expected features [N, {width}] as the model was made for")
-        return _remembered(x, edge_index, self._key(), lambda: self._precompute(x, edge_index))
+        return remembered(x, edge_index, self._key(), lambda: self._precompute(x, edge_index))
 
     def scores_of(self, data: Any, nodes: Tensor) -> Tensor:
         """Logits ``[n, C]`` of nodes ``[n]`` of PyG's container ``data`` (``x``, ``edge_index``), with gradients."""
@@ -269,30 +269,8 @@ def _encoder(in_channels: int, hidden_channels: int, num_layers: int, dropout: f
 
 # ---- features once per graph ------------------------------------------------------------------------------------
 
-_KEPT = 4
-#: by the identity of x: [(options, versions, edges, result)]; all seeds and splits share it, and it goes when x does
-_FEATURES: dict[int, list[tuple[Any, Any, Any, FeatureRows]]] = {}
-
-
 def _features_of(data: Any) -> Tensor:
     x = getattr(data, "x", None)
     if x is None:
         raise UserError("the graph has no features; load it with features='degrees' or 'ids', or put some into x")
     return x
-
-
-def _remembered(x: Tensor, edges: Any, key: tuple[Any, ...], make: Any) -> FeatureRows:
-    if x.is_inference() or (isinstance(edges, Tensor) and edges.is_inference()) or x.requires_grad:
-        return make()  # no version tells whether it has changed
-    versions = (x._version, edges._version if isinstance(edges, Tensor) else 0)
-    if id(x) not in _FEATURES:
-        _FEATURES[id(x)] = []
-        weakref.finalize(x, _FEATURES.pop, id(x), None)
-    known = _FEATURES[id(x)]
-    for options, seen, held, rows in known:
-        if options == key and seen == versions and held() is edges:
-            return rows
-    rows = make()
-    known[:] = [entry for entry in known if entry[2]() is not None][-_KEPT + 1 :]
-    known.append((key, versions, weakref.ref(edges), rows))
-    return rows

@@ -5,6 +5,7 @@ from graphkit.nn.bimamba import BiMamba
 from graphkit.nn.common_neighbor import CommonNeighborHead
 from graphkit.nn.completed_neighbor import CompletedNeighborHead
 from graphkit.nn.concentration_reweighting import ConcentrationReweighting, concentration_weights, propagation_weights
+from graphkit.nn.confidence_aggregation import ConfidenceAggregator, confidence_weights
 from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
 from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
 from graphkit.nn.edge_states import EdgeStates
@@ -12,7 +13,11 @@ from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.gated_gcn import GatedGCNConv
 from graphkit.nn.graph_mamba_encoder import GraphMambaEncoder
 from graphkit.nn.graph_readout import GraphReadout, Pooling, pool_nodes
+from graphkit.nn.expert_bank import ExpertBank
+from graphkit.nn.feature_aligner import FeatureAligner
+from graphkit.nn.graph_propagation import GraphPropagation
 from graphkit.nn.link_encoder import LinkEncoder
+from graphkit.nn.loss_router import LossRouter
 from graphkit.nn.message_reweighting import MessageReweighting
 from graphkit.nn.node_order import node_importance, node_order
 from graphkit.nn.pair_flow import PairFlow
@@ -24,14 +29,20 @@ from graphkit.nn.selective_state import SelectiveStateSpace
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 from graphkit.nn.token_encoder import GatedTokenEncoder, WalkFeatureEncoder
 from graphkit.nn.walk_tokenizer import WalkTokenizer
+from graphkit.nn.pretraining_objectives import OBJECTIVES, pretraining_objective
+from graphkit.nn.prompt_bank import PromptBank, prompt_orthogonality
+from graphkit.nn.routing import RouteOutput
+from graphkit.nn.structural_features import structural_features
 
 __all__ = [
+    "OBJECTIVES",
     "SEMIRINGS",
     "BellmanFordConv",
     "BiMamba",
     "CommonNeighborHead",
     "CompletedNeighborHead",
     "ConcentrationReweighting",
+    "ConfidenceAggregator",
     "DirectedPattern",
     "DirectedPatternAttention",
     "EdgeStates",
@@ -39,19 +50,26 @@ __all__ = [
     "GatedTokenEncoder",
     "GraphMambaEncoder",
     "GraphReadout",
+    "ExpertBank",
+    "FeatureAligner",
+    "GraphPropagation",
     "HopAttention",
     "LinkEncoder",
+    "LossRouter",
     "MessageReweighting",
     "PairFlow",
     "Pooling",
     "ResidualLayers",
     "SelectiveStateSpace",
+    "PromptBank",
+    "RouteOutput",
     "Semiring",
     "Walk",
     "WalkFeatureEncoder",
     "WalkTokenizer",
     "bellman_ford",
     "concentration_weights",
+    "confidence_weights",
     "heaviest_walks",
     "hop_decay",
     "node_importance",
@@ -59,7 +77,10 @@ __all__ = [
     "pattern_features",
     "pattern_words",
     "pool_nodes",
+    "pretraining_objective",
     "principal_projection",
+    "prompt_orthogonality",
     "propagate_pattern",
     "propagation_weights",
+    "structural_features",
 ]
