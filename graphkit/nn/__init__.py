@@ -13,6 +13,8 @@ from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
 from graphkit.nn.pattern_features import hop_decay, pattern_features
 from graphkit.nn.pattern_words import pattern_words
+from graphkit.nn.router import Router
+from graphkit.nn.routing import RouteInput, RouteOutput
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 
 __all__ = [
@@ -27,6 +29,9 @@ __all__ = [
     "LinkEncoder",
     "MessageReweighting",
     "PairFlow",
+    "RouteInput",
+    "RouteOutput",
+    "Router",
     "Semiring",
     "Walk",
     "bellman_ford",
