@@ -9,6 +9,7 @@ from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
 from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.link_encoder import LinkEncoder
 from graphkit.nn.message_reweighting import MessageReweighting
+from graphkit.nn.mixture import ExpertList, Mixture
 from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
 from graphkit.nn.pattern_features import hop_decay, pattern_features
@@ -25,9 +26,11 @@ __all__ = [
     "ConcentrationReweighting",
     "DirectedPattern",
     "DirectedPatternAttention",
+    "ExpertList",
     "HopAttention",
     "LinkEncoder",
     "MessageReweighting",
+    "Mixture",
     "PairFlow",
     "RouteInput",
     "RouteOutput",

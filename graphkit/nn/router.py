@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.errors import UserError, nearest
-from graphkit.nn.expert_selectors import SELECTORS, Selector
+from graphkit.nn.expert_selectors import SELECTORS, AllExperts, Selector
 from graphkit.nn.probability_mixers import MIXERS, ProbMixer
 from graphkit.nn.router_heads import HEADS, LogitHead
 from graphkit.nn.routing import RouteInput, RouteOutput, masked_weights
+from graphkit.nn.routing_losses import SelectionBias
 
 __all__ = ["Router"]
 
@@ -65,13 +66,13 @@ class Router(nn.Module):
         *,
         mixers: Iterable[ProbMixer] = (),
         selector: Selector | None = None,
-        bias: nn.Module | None = None,
+        bias: SelectionBias | None = None,
     ) -> None:
         super().__init__()
         self.head = head
         self.num_experts = head.num_experts
         self.mixers = nn.ModuleList(mixers)
-        self.selector = SELECTORS["all"]() if selector is None else selector
+        self.selector = AllExperts() if selector is None else selector
         self.bias = bias
         if bias is not None and len(bias.bias) != self.num_experts:
             raise UserError(f"bias is for {len(bias.bias)} experts, expected {self.num_experts} as the head has")
@@ -89,7 +90,7 @@ class Router(nn.Module):
         head_options: dict | None = None,
         mixer_options: dict | None = None,
         selector_options: dict | None = None,
-        bias: nn.Module | None = None,
+        bias: SelectionBias | None = None,
     ) -> Router:
         """A router from names.
 

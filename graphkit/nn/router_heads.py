@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from graphkit.errors import UserError, nearest
 from graphkit.nn.routing import RouteInput
+from graphkit.nn.routing_losses import variation
 from graphkit.nn.token_graph import edges_of, neighbor_mean
 
 __all__ = ["HEADS", "CosineHead", "GNNHead", "LinearHead", "LogitHead", "MLPHead", "RecurrentHead", "smooth_load"]
@@ -110,7 +111,7 @@ class LinearHead(LogitHead):
             return {"load": logits.new_zeros(())}
         clean = F.linear(input.h, self.weight).to(logits.dtype)
         load = smooth_load(clean, logits, self._deviation(input.h).to(logits.dtype), k)
-        return {"load": load.var() / (load.mean() ** 2 + 1e-10) if self.num_experts > 1 else load.sum() * 0}
+        return {"load": variation(load)}
 
     def _deviation(self, h: Tensor) -> Tensor:
         assert self.noise_weight is not None
