@@ -47,7 +47,7 @@ class ProbMixer(nn.Module):
         inside = isinstance(beta, (int, float)) and not isinstance(beta, bool)
         if not inside or not (0 < beta < 1 if learn_beta else 0 <= beta <= 1):
             raise UserError(
-                f"beta is {beta!r}, expected a number {'strictly between' if learn_beta else 'from'} 0 and 1"
+                f"beta is {beta!r}, expected a number {'strictly between 0 and' if learn_beta else 'from 0 to'} 1"
             )
         if of not in ("probs", "logits"):
             raise UserError(nearest(str(of), ("probs", "logits"), "quantity to mix"))
