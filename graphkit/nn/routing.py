@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["RouteInput", "RouteOutput", "masked_weights"]
+from graphkit.errors import UserError
+
+__all__ = ["RouteInput", "RouteOutput", "decision_margin", "masked_weights", "routing_fluctuation"]
 
 
 class RouteInput(NamedTuple):
@@ -83,3 +85,40 @@ def masked_weights(log_probs: Tensor, mask: Tensor) -> Tensor:
         tensor([[0.1192, 0.0000, 0.8808]])
     """
     return log_probs.masked_fill(~mask, -torch.inf).softmax(-1)
+
+
+def routing_fluctuation(before: Tensor, after: Tensor) -> float:
+    """Share of tokens whose first choice has changed.
+
+    Args:
+        before: probabilities or weights of a fixed set of tokens at an earlier time, ``[T, M]``.
+        after: the same now.
+
+    Returns:
+        from 0 to 1; 0 without tokens.
+
+    Raises:
+        UserError: different tokens or experts.
+
+    Example:
+        >>> routing_fluctuation(torch.eye(2), torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+        0.5
+    """
+    if before.shape != after.shape:
+        raise UserError(
+            f"decisions are {list(before.shape)} and {list(after.shape)}, expected the same tokens and experts"
+        )
+    return float((before.argmax(1) != after.argmax(1)).double().mean()) if len(before) else 0.0
+
+
+def decision_margin(probs: Tensor) -> Tensor:
+    """By how much the first choice leads the second, ``[T]``; 1 with a single expert.
+
+    Example:
+        >>> decision_margin(torch.tensor([[0.5, 0.25, 0.25]])).tolist()
+        [0.25]
+    """
+    if probs.size(1) < 2:
+        return torch.ones_like(probs[:, 0])
+    best = probs.topk(2, dim=1).values
+    return best[:, 0] - best[:, 1]
