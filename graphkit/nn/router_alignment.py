@@ -257,7 +257,7 @@ def align_router(
     for epoch in range(epochs):
         task, routing = objective()
         if targets is None or epoch % refresh == 0:
-            targets = routing.detach()
+            targets = routing.detach().clone()  # the routing may be a parameter itself, which moves
         manifold = manifold_loss(routing, neighbors, targets)
         history.append({"task": float(task.detach()), "manifold": float(manifold.detach())})
         gradients = torch.autograd.grad(task + lam * manifold if lam else task, chosen, allow_unused=True)
