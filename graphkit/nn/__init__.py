@@ -20,12 +20,15 @@ from graphkit.nn.link_encoder import LinkEncoder
 from graphkit.nn.loss_router import LossRouter
 from graphkit.nn.message_reweighting import MessageReweighting
 from graphkit.nn.node_order import node_importance, node_order
+from graphkit.nn.mixture import ExpertList, Mixture
 from graphkit.nn.pair_flow import PairFlow
 from graphkit.nn.path_search import Walk, heaviest_walks
 from graphkit.nn.pattern_features import hop_decay, pattern_features
 from graphkit.nn.pattern_words import pattern_words
 from graphkit.nn.residual_layers import ResidualLayers
 from graphkit.nn.selective_state import SelectiveStateSpace
+from graphkit.nn.router import Router
+from graphkit.nn.routing import RouteInput, RouteOutput
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
 from graphkit.nn.token_encoder import GatedTokenEncoder, WalkFeatureEncoder
 from graphkit.nn.walk_tokenizer import WalkTokenizer
@@ -53,16 +56,20 @@ __all__ = [
     "ExpertBank",
     "FeatureAligner",
     "GraphPropagation",
+    "ExpertList",
     "HopAttention",
     "LinkEncoder",
     "LossRouter",
     "MessageReweighting",
+    "Mixture",
     "PairFlow",
     "Pooling",
     "ResidualLayers",
     "SelectiveStateSpace",
     "PromptBank",
     "RouteOutput",
+    "RouteInput",
+    "Router",
     "Semiring",
     "Walk",
     "WalkFeatureEncoder",
