@@ -8,13 +8,13 @@ from graphkit.data.edge_table import EdgeTable
 from graphkit.data.evaluation import count_negatives, rank_triples
 from graphkit.data.fact_index import FactIndex, triple_keys
 from graphkit.data.feature_rows import FeatureFile, FeatureRows
+from graphkit.data.few_shot import FewShotSplit
 from graphkit.data.graph_batch import GraphBatch
 from graphkit.data.graph_loader import GraphLoader
+from graphkit.data.graph_partition import partition_graph
 from graphkit.data.graph_scores import score_graphs
 from graphkit.data.graph_split import split_graphs
 from graphkit.data.graph_task import GraphTask
-from graphkit.data.few_shot import FewShotSplit
-from graphkit.data.graph_partition import partition_graph
 from graphkit.data.heart_negatives import heart_negatives
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
@@ -56,10 +56,10 @@ __all__ = [
     "FactIndex",
     "FeatureFile",
     "FeatureRows",
+    "FewShotSplit",
     "GraphBatch",
     "GraphLoader",
     "GraphTask",
-    "FewShotSplit",
     "InductiveKnowledgeGraphTask",
     "KnowledgeGraphTask",
     "LeakError",
@@ -86,8 +86,8 @@ __all__ = [
     "heart_negatives",
     "laplacian_encoding",
     "one_hot_columns",
-    "random_walk_encoding",
     "partition_graph",
+    "random_walk_encoding",
     "rank_candidates",
     "rank_triples",
     "read_triples",

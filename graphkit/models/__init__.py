@@ -7,11 +7,11 @@ from graphkit.models.base import Model
 from graphkit.models.dir_gnn import DirGNN
 from graphkit.models.entity_prediction import EntityPrediction
 from graphkit.models.gated_gcn import GatedGCN
+from graphkit.models.gmope import GMoPE
 from graphkit.models.gps import GPS
 from graphkit.models.graph_classifier import GraphClassifier
 from graphkit.models.graph_mamba import GraphMamba
 from graphkit.models.graph_mamba_links import GraphMambaLinks
-from graphkit.models.gmope import GMoPE
 from graphkit.models.heuristics import (
     AdamicAdar,
     CommonNeighbors,
@@ -48,11 +48,11 @@ __all__ = [
     "DirGNN",
     "DistMult",
     "EntityPrediction",
+    "GMoPE",
     "GatedGCN",
     "GraphClassifier",
     "GraphMamba",
     "GraphMambaLinks",
-    "GMoPE",
     "GraphSAGE",
     "Jaccard",
     "Katz",

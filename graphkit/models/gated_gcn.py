@@ -45,6 +45,7 @@ class GatedGCN(GraphClassifier):
     """
 
     sizes = ("in_channels", "out_channels", "level", "edge_channels")
+    message_direction = "in"
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class GatedGCN(GraphClassifier):
     ) -> None:
         super().__init__()
         check_sizes(level, dropout, num_layers=num_layers, hidden_channels=hidden_channels)
-        self.level = level
+        self.level, self.receptive_hops = level, num_layers
         self.embed = nn.Linear(in_channels, hidden_channels)
         self.edge_states = EdgeStates(edge_channels, hidden_channels)
         self.convs = nn.ModuleList(

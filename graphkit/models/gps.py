@@ -52,6 +52,7 @@ class GPS(GraphClassifier):
     """
 
     sizes = ("in_channels", "out_channels", "level", "edge_channels")
+    global_coupling = True
 
     def __init__(
         self,

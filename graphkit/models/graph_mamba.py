@@ -67,6 +67,7 @@ class GraphMamba(GraphClassifier):
     """
 
     sizes = ("in_channels", "out_channels", "level", "edge_channels")
+    global_coupling = True
 
     def __init__(
         self,

@@ -87,9 +87,6 @@ class MLP(_Stack):
         torch.Size([5, 3])
     """
 
-    receptive_hops = 0
-    message_direction = "in"
-
     def __init__(
         self,
         in_channels: int,
@@ -103,6 +100,7 @@ class MLP(_Stack):
         pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
+        self.receptive_hops = 0
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
 
         def layers(out: int) -> torch.nn.Module:
@@ -159,6 +157,7 @@ class GCN(_Stack):
         pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
+        self.receptive_hops = num_layers
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
         _check_residual(residual, feed_forward, jumping_knowledge)
 
@@ -174,11 +173,6 @@ class GCN(_Stack):
             )  # fmt: skip
 
         self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
-        self.dropout, self.receptive_hops = dropout, num_layers
-        self.stack = pyg.GCN(
-            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
-            jk=jumping_knowledge,
-        )  # fmt: skip
 
 
 class GraphSAGE(_Stack):
@@ -221,6 +215,7 @@ class GraphSAGE(_Stack):
         pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
+        self.receptive_hops = num_layers
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
         _check_residual(residual, feed_forward, jumping_knowledge)
 
@@ -236,11 +231,6 @@ class GraphSAGE(_Stack):
             )  # fmt: skip
 
         self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
-        self.dropout, self.receptive_hops = dropout, num_layers
-        self.stack = pyg.GraphSAGE(
-            in_channels, hidden_channels, num_layers, out_channels, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
-            jk=jumping_knowledge,
-        )  # fmt: skip
 
 
 class GAT(_Stack):
@@ -281,6 +271,7 @@ class GAT(_Stack):
         pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
+        self.receptive_hops = num_layers
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout, heads=heads)
         if hidden_channels % heads:
             raise UserError(f"hidden_channels is {hidden_channels}, expected a multiple of heads, {heads}")
@@ -334,6 +325,7 @@ class GIN(_Stack):
         pooling: Pooling = "sum",
     ) -> None:
         super().__init__()
+        self.receptive_hops = num_layers
         _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
 
         def layers(out: int) -> torch.nn.Module:
@@ -343,11 +335,6 @@ class GIN(_Stack):
             )  # fmt: skip
 
         self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
-        self.dropout, self.receptive_hops = dropout, num_layers
-        self.stack = pyg.GAT(
-            in_channels, hidden_channels, num_layers, out_channels, heads=heads, dropout=dropout, norm=norm,
-            norm_kwargs=_each_node(norm), jk=jumping_knowledge,
-        )  # fmt: skip
 
 
 class SGC(NodeClassifier):

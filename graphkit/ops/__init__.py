@@ -24,8 +24,8 @@ from graphkit.ops.csr import CSRGraph
 from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
 from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet_counts, graphlet_keys
 from graphkit.ops.hop_combine import hop_combine, hop_combine_weights, hop_products
-from graphkit.ops.induced_edges import induced_edges
 from graphkit.ops.hop_distance import BallEdges, HopBalls, HopGraph, ball_edges, hop_balls, hop_bincount, hop_distance
+from graphkit.ops.induced_edges import induced_edges
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
@@ -64,8 +64,8 @@ __all__ = [
     "SimpleGraph",
     "WalkTokens",
     "backend_of",
-    "causal_conv1d",
     "ball_edges",
+    "causal_conv1d",
     "classes_of_degrees",
     "cn_complete",
     "cn_pool",

@@ -228,8 +228,8 @@ def cn_pool(
     .. math:: out_p = \sum_{u \in N(i_p) \cap N(j_p)} \omega_u\, x_u
 
     Memory is that of x and of the result, whatever the degrees: the sets are kept for the gradient where they are sure to have
-    no more nodes than the result has numbers, else they are found again. Terms are added in the order of u in the result, in the order of the pairs in the gradient of
-    x: neither depends on the number of threads or on how the rows are intersected.
+    no more nodes than the result has numbers, else they are found again. Terms are added in the order of u in the result, in
+    the order of the pairs in the gradient of x: neither depends on the number of threads or on how the rows are intersected.
 
     Args:
         edge_index, pairs, num_nodes, removed: as for :func:`common_neighbors`.
