@@ -14,7 +14,9 @@ from graphkit.errors import UserError
 if TYPE_CHECKING:
     from graphkit import analysis, data, datasets, engine, metrics, models, nn, ops
     from graphkit.datasets import load
-    from graphkit.engine import evaluate, fit, load_model, pretrain
+    from graphkit.engine.evaluate import evaluate, load_model
+    from graphkit.engine.fit import fit
+    from graphkit.engine.pretrain import pretrain
     from graphkit.engine.prompt_tuning import tune
 
 _SUBMODULES = ("analysis", "data", "datasets", "engine", "metrics", "models", "nn", "ops")

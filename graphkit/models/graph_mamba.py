@@ -148,7 +148,6 @@ class GraphMamba(GraphClassifier):
         edge_attr: Tensor | None = None,
         batch: Tensor | None = None,
         num_graphs: int | None = None,
-        *,
         node_key: Tensor | None = None,
     ) -> Tensor:
         """[N, F] and [E, edge_channels] to [N, C]; of graphs to [B, C], where ``batch`` [N] says which one a node belongs to."""

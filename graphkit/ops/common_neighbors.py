@@ -258,6 +258,7 @@ def cn_pool(
     of = _Call(edge_index, pairs, num_nodes, removed)
     check_features("x", x, of.graph)
     values = _node_weight(of, weight, accumulator(x))
+    weights: Tensor | None
     if cap is not None:
         ptr, node, value = of.sets(COMMON, cap, seed, counter)
         weights = value.to(accumulator(x)) if values is None else value.to(accumulator(x)) * values[node]
