@@ -6,13 +6,16 @@ import copy
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphkit.analysis.ball_blocks import BallBlock, ball_blocks
+from graphkit.analysis.first_linear import captured_output, first_linear
 from graphkit.analysis.influence_jacobian import INFLUENCE_NORMS, jacobian_norms, probed_norms
 from graphkit.analysis.influence_report import InfluenceReport
 from graphkit.analysis.layer_trimming import trimmed_layers
@@ -127,11 +130,11 @@ def influence(
     with measured_model(model), torch.inference_mode(False), torch.enable_grad():
         caller = ModelCall(model, data, x, inputs=inputs, output=output)
 
-        def norms(out: Tensor, features: Tensor, keep: bool) -> Tensor:
+        def norms(out: Tensor, features: Tensor, keep: bool = False, weight: Tensor | None = None) -> Tensor:
             if method != "probe":
-                return jacobian_norms(out, features, norm, keep=keep)
+                return jacobian_norms(out, features, norm, keep=keep, weight=weight)
             drawn = torch.randint(2, (len(out), probes, out.shape[1]), generator=signs).transpose(0, 1)
-            return probed_norms(out, features, (2 * drawn - 1).to(features), norm, keep=keep)
+            return probed_norms(out, features, (2 * drawn - 1).to(features), norm, keep=keep, weight=weight)
 
         locality = Locality(None, reason="asked for")
         if method != "full":
@@ -203,17 +206,21 @@ def _by_blocks(
     caller: ModelCall, norms: Any, locality: Locality, blocks: Iterator[BallBlock], graph: HopGraph, max_hops: int, hopwise: str,
     progress: Any, total: int,
 ) -> Iterator[Tensor]:  # fmt: skip
-    done = 0
+    done, entrance = 0, None
     for found in blocks:
         block = found.to(caller.x.device)
-        if locality.layers:
-            with trimmed_layers(locality.layers, block) as rows:
-                x = caller.x[block.nodes[:rows]].detach().requires_grad_()
-                out = caller.on_block(block, x)
-        else:
-            x = caller.x[block.nodes].detach().requires_grad_()
-            out = caller.on_block(block, x)
-        values = norms(out, x, False).double().cpu()
+        with trimmed_layers(locality.layers, block) if locality.layers else nullcontext(len(block.nodes)) as rows:
+            x = caller.x[block.nodes[:rows]].detach().requires_grad_()
+            if done == 0:
+                out, entrance, inner = first_linear(caller.model, x, partial(caller.on_block, block, x))
+            elif entrance is None:
+                out, inner = caller.on_block(block, x), x
+            else:
+                with captured_output(entrance) as hidden:
+                    out = caller.on_block(block, x)
+                inner = hidden[0]
+            values = norms(out, inner, weight=None if entrance is None else entrance.weight.detach())
+        values = values.double().cpu()
         hop = found.hop if hopwise == locality.direction or graph.symmetric else _hops(found, graph, hopwise)
         place = found.owner * (max_hops + 2) + hop.clamp(max=max_hops + 1)
         size = len(block.seeds) * (max_hops + 2)

@@ -582,3 +582,48 @@ def test_data_that_do_not_fit_are_named(street):
         warnings.simplefilter("ignore")
         constant = type("Constant", (nn.Module,), {"forward": lambda self, x, edge_index: torch.ones(len(x), 2)})()
         assert math.isnan(influence(constant, street, 3, 2).radius)
+
+
+# ---------------------------------------------------------------- features through one linear layer
+
+
+def test_the_first_linear_layer_is_recognised():
+    from graphkit.analysis.first_linear import first_linear
+
+    torch.manual_seed(0)
+    edges = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
+    x = torch.randn(4, 9, requires_grad=True)
+
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(9, 3), nn.Linear(9, 3)
+
+        def forward(self, x, edge_index):
+            return self.one(x) + self.two(x)
+
+    for model, expected in (
+        (pyg.GCN(9, 4, 2, 3), lambda model: model.convs[0].lin), (pyg.GAT(9, 4, 2, 3), lambda model: model.convs[0].lin),
+        (pyg.GraphSAGE(9, 4, 2, 3), lambda model: None),  # features are averaged first
+        (pyg.GCN(9, 16, 2, 3), lambda model: None),  # no smaller behind it
+        (Twice(), lambda model: None),
+    ):  # fmt: skip
+        call = lambda model=model: model(x, edges)  # noqa: E731
+        out, layer, inner = first_linear(model, x, call)
+        assert layer is expected(model) and (inner is x) == (layer is None)
+        assert torch.equal(out, model(x, edges))
+
+
+@pytest.mark.parametrize("norm", ["l1", "fro", "squared"])
+@pytest.mark.parametrize("name", ["GCN", "GAT", "GraphSAGE"])
+def test_many_features(name, norm):
+    """More features than channels, and blocks of more rows than are multiplied at a time."""
+    data = data_of(nx.random_regular_graph(4, 300, seed=0), features=40)
+    torch.manual_seed(0)
+    model = getattr(pyg, name)(40, 8, 2, 3)
+    balls = influence(model, data, 3, 60, norm=norm, block_nodes=400, **DOUBLE)
+    full = influence(model, data, 3, balls.nodes, "full", norm=norm, **DOUBLE)
+    torch.testing.assert_close(balls.per_node, full.per_node, rtol=1e-9, atol=1e-14)
+    if norm != "l1":
+        probe = influence(model, data, 3, balls.nodes, "probe", norm=norm, probes=400, **DOUBLE)
+        torch.testing.assert_close(probe.per_hop, full.per_hop, rtol=0.1, atol=0)
