@@ -14,20 +14,21 @@ from graphkit.errors import UserError
 if TYPE_CHECKING:
     from graphkit import analysis, data, datasets, engine, metrics, models, nn, ops
     from graphkit.datasets import load
+    from graphkit.engine.analyze import analyze
     from graphkit.engine.evaluate import evaluate, load_model
     from graphkit.engine.fit import fit
     from graphkit.engine.pretrain import pretrain
     from graphkit.engine.prompt_tuning import tune
 
-_SUBMODULES = ("analysis", "data", "datasets", "engine", "metrics", "models", "nn", "ops")
+_SUBMODULES = ("analysis", "analyze", "data", "datasets", "engine", "metrics", "models", "nn", "ops")
 _NAMES = {
     "load": "datasets", "fit": "engine", "evaluate": "engine", "load_model": "engine", "pretrain": "engine",
-    "tune": "engine.prompt_tuning",
+    "tune": "engine.prompt_tuning", "analyze": "engine.analyze",
 }  # fmt: skip
 
 __all__ = [
-    "UserError", "__version__", "analysis", "data", "datasets", "engine", "evaluate", "fit", "load", "load_model", "metrics",
-    "models", "nn", "ops", "pretrain", "tune",
+    "UserError", "__version__", "analysis", "analyze", "data", "datasets", "engine", "evaluate", "fit", "load", "load_model",
+    "metrics", "models", "nn", "ops", "pretrain", "tune",
 ]  # fmt: skip
 
 

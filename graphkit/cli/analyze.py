@@ -30,6 +30,9 @@ def main(words: list[str]) -> int:
     parser.add_argument(
         "--seed", type=int, default=0, metavar="SEED", help="seed of what is drawn at random (default: 0)"
     )
+    parser.add_argument(
+        "--try", dest="minutes", type=float, default=0.0, metavar="MINUTES", help="train the recommended models on validation"
+    )
     parser.add_argument("--split", metavar="A/B/C", help="percentages of train, valid and test (default: 85/5/10)")
     parser.add_argument("--split_seed", type=int, metavar="SEED", help="seed of that split (default: 0)")
     parser.add_argument("--root", metavar="DIR", help="folder with files of data sets in the public layout")
@@ -46,6 +49,7 @@ def main(words: list[str]) -> int:
         arguments.name, root=arguments.root, task=arguments.task, split=arguments.split, split_seed=arguments.split_seed,
         columns={key: _column(getattr(arguments, key)) for key in ("head", "tail", "relation", "delimiter")},
         hops=arguments.hops, norm=arguments.norm, approximate=arguments.approximate, k=arguments.k, seed=arguments.seed,
+        minutes=arguments.minutes,
     )  # fmt: skip
     sections = analysis_sections(subject)
     if arguments.html is not None:  # first, for a reader of the text may leave early
@@ -74,5 +78,6 @@ def _show(section: Section) -> None:
             columns = [f"{name}>" if place in block.numeric else name for place, name in enumerate(block.header)]
             print_table(columns, block.rows, block.caption or None)
         elif isinstance(block, (Code, Paragraph)):
-            console().print(block.text, markup=False, width=100)
+            sees = f" (see {', '.join(block.sees)})" if isinstance(block, Paragraph) and block.sees else ""
+            console().print(block.text + sees, markup=False, width=100)
             sys.stdout.write("\n")

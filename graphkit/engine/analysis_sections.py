@@ -15,6 +15,7 @@ from graphkit.engine.node_sections import node_headline, node_sections
 from graphkit.engine.node_subject import NodeSubject
 from graphkit.engine.orbit_sections import orbit_section
 from graphkit.engine.plots import can_plot
+from graphkit.engine.recommendation_section import recommendation_section
 from graphkit.engine.report_blocks import Headline, Paragraph, Section, Table
 from graphkit.engine.table_formats import number
 from graphkit.errors import UserError
@@ -107,5 +108,6 @@ SECTIONS: tuple[Callable[[Subject], Section | None], ...] = (
     concentration_section,
     shift_section,
     quality_section,
+    recommendation_section,
 )
 """What an analysis consists of, in order."""

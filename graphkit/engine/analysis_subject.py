@@ -44,6 +44,8 @@ class Subject:
         hops, norm, approximate: of the topological concentration.
         k: cut-off of the metrics.
         seed: of what is drawn at random.
+        minutes: for trying the recommended models on validation; 0: they are not tried.
+        source: the task that was loaded, where this one was made from it; a knowledge graph, say.
 
     Example:
         >>> ring = torch.stack([torch.arange(40), (torch.arange(40) + 1) % 40])
@@ -60,6 +62,8 @@ class Subject:
     approximate: bool = False
     k: int = 20
     seed: int = 0
+    minutes: float = 0.0
+    source: Any = None
 
     @property
     def sample(self) -> int | None:
@@ -118,7 +122,7 @@ def subject_of(
         model, recorded, seed = recorded_run(path)
         model_name = f"{type(model).__name__} of {name}, seed {seed}"
         if isinstance(recorded, NodeTask):
-            return NodeSubject(recorded, model, model_name, seed=settings.get("seed", 0))
+            return NodeSubject(recorded, model, model_name, **_of_nodes(settings))
         if not isinstance(recorded, LinkTask):
             raise UserError(
                 f"{name} is a run on {recorded.name}, a knowledge graph; graphkit analyze looks at models of links and of nodes"
@@ -128,7 +132,7 @@ def subject_of(
         if path.is_file() and path.suffix not in (".yaml", ".yml"):
             raise UserError(f"{name} is a file of edges, which has no labels; leave out --task")
         _refuse(f"{name} is a data set", **given)
-        return NodeSubject(load(name, root=root, task="node", **made), seed=settings.get("seed", 0))
+        return NodeSubject(load(name, root=root, task="node", **made), **_of_nodes(settings))
     if path.is_file() and path.suffix not in (".yaml", ".yml"):
         _refuse(f"{name} is a file", root=root)
         table = EdgeTable.read(path, **given)
@@ -140,8 +144,15 @@ def subject_of(
         raise UserError(f"{name} does not exist; give the path of a file of edges, or the name of a data set")
     else:
         _refuse(f"{name} is a data set", **given)
-        links = as_link_task(_loaded(name, root, made))
+        source = _loaded(name, root, made)
+        links = as_link_task(source)
+        settings["source"] = source
     return Subject(links, resource_allocation(links), "resource allocation", **settings)
+
+
+def _of_nodes(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that an analysis of labels has too."""
+    return {key: settings[key] for key in ("seed", "minutes") if key in settings}
 
 
 def _refuse(what: str, **options: Any) -> None:

@@ -10,12 +10,12 @@ import torch
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from graphkit.analysis import amud, homophily
-from graphkit.analysis.depth_probe import depth_probe
+from graphkit.analysis import homophily
 from graphkit.data import score_nodes
 from graphkit.engine.node_plots import depth_plot, error_map, influence_plot, label_map
 from graphkit.engine.node_subject import NodeSubject
 from graphkit.engine.plots import can_plot
+from graphkit.engine.recommendation_section import recommendation_section
 from graphkit.engine.report_blocks import Block, Drawing, Headline, Paragraph, Section, Table
 from graphkit.engine.table_formats import number
 from graphkit.errors import DataWarning, UserError
@@ -103,9 +103,9 @@ def homophily_section(subject: NodeSubject) -> Section | None:
         'Homophily'
     """
     task = subject.task
-    if task.multi_label:
+    if subject.homophily is None:
         return None
-    found = {"training labels": homophily(task, mask=task.mask("train")), "all labels": homophily(task)}
+    found = {"training labels": subject.homophily, "all labels": homophily(task)}
     names = ("edge", "node", "class_insensitive", "adjusted", "informativeness")
     rows = [[n.replace("_", "-"), *(number(getattr(one, n), 4) for one in found.values())] for n in names]
     rows.append(["edges between labelled nodes", *(f"{one.edges:,}" for one in found.values())])
@@ -134,7 +134,8 @@ def direction_section(subject: NodeSubject) -> Section | None:
         return None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always", DataWarning)
-        report = amud(subject.task, seed=subject.seed)
+        report = subject.amud
+    assert report is not None
     notes = [str(one.message) for one in said if issubclass(one.category, DataWarning)]
     blocks: list[Block] = [Paragraph(report.sentence), *(Paragraph(note, note=True) for note in notes)]
     rows = [[word, number(one.r, 4, sign=True), number(one.r2, 6)] for word, one in report.statistics.items()]
@@ -152,12 +153,11 @@ def depth_section(subject: NodeSubject) -> Section | None:
         >>> depth_section(subject_of("cora", task="node")).title  # doctest: +SKIP
         'Hops needed'
     """
-    if subject.task.multi_label or subject.task.x is None:
+    probe = subject.depth
+    if probe is None:
         return None
-    try:
-        probe = depth_probe(subject.task, seed=subject.seed)
-    except UserError as error:
-        return Section("Hops needed", [Paragraph(f"Not probed: {error}.")])
+    if isinstance(probe, UserError):
+        return Section("Hops needed", [Paragraph(f"Not probed: {probe}.")])
     rows = [
         [str(d), number(100 * a, 1), number(100 * probe.error(a), 1), number(100 * b, 1)]
         for d, a, b in zip(probe.depths, probe.together, probe.alone, strict=True)
@@ -243,5 +243,6 @@ NODE_SECTIONS: tuple[Callable[[NodeSubject], Section | None], ...] = (
     depth_section,
     influence_section,
     map_section,
+    recommendation_section,
 )
 """What an analysis of a graph with labelled nodes consists of, in order."""

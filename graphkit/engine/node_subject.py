@@ -8,8 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from graphkit.analysis import InfluenceReport, influence
+from graphkit.analysis import AmudReport, Homophily, InfluenceReport, amud, homophily, influence
+from graphkit.analysis.depth_probe import DepthProbe, depth_probe
 from graphkit.data import NodeTask
+from graphkit.errors import UserError
 
 __all__ = ["NodeSubject"]
 
@@ -28,6 +30,7 @@ class NodeSubject:
         model_name: how the report calls it.
         hops: up to which influence is measured.
         seed: of what is drawn at random.
+        minutes: for trying the recommended models on validation; 0: they are not tried.
 
     Example:
         >>> import torch
@@ -43,6 +46,27 @@ class NodeSubject:
     model_name: str = ""
     hops: int = 16
     seed: int = 0
+    minutes: float = 0.0
+
+    @cached_property
+    def homophily(self) -> Homophily | None:
+        """Homophily of the training labels, or None with several labels a node; made once."""
+        return None if self.task.multi_label else homophily(self.task, mask=self.task.mask("train"))
+
+    @cached_property
+    def amud(self) -> AmudReport | None:
+        """What the directions say, or None with several labels a node; made once."""
+        return None if self.task.multi_label else amud(self.task, seed=self.seed)
+
+    @cached_property
+    def depth(self) -> DepthProbe | UserError | None:
+        """Accuracy by depth, why it was not probed, or None where it cannot be; made once."""
+        if self.task.multi_label or self.task.x is None:
+            return None
+        try:
+            return depth_probe(self.task, seed=self.seed)
+        except UserError as error:
+            return error
 
     @property
     def positions(self) -> Tensor | None:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from graphkit.engine.plots import Plot
 from graphkit.engine.table_formats import markdown_escape, markdown_table
 
-__all__ = ["Block", "Code", "Drawing", "Headline", "Paragraph", "Section", "Table", "markdown_page"]
+__all__ = ["Block", "Code", "Drawing", "Headline", "Paragraph", "Section", "Table", "anchor_of", "markdown_page"]
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A paragraph of plain text; a note is set smaller."""
+    """A paragraph of plain text; a note is set smaller, ``sees`` are titles of sections that it rests on."""
 
     text: str
     note: bool = False
+    sees: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,17 @@ class Section:
     @property
     def anchor(self) -> str:
         """The title as the target of a link."""
-        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+        return anchor_of(self.title)
+
+
+def anchor_of(title: str) -> str:
+    """What a link to the section of a title names.
+
+    Example:
+        >>> anchor_of("Hops needed")
+        'hops-needed'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 @dataclass(frozen=True)
@@ -108,7 +119,8 @@ def markdown_page(headline: Headline, sections: Sequence[Section], *, plots: Map
 
 def _block(block: Block, plots: Mapping[str, str]) -> str:
     if isinstance(block, Paragraph):
-        return markdown_escape(block.text)
+        sees = ", ".join(f"[{markdown_escape(title)}](#{anchor_of(title)})" for title in block.sees)
+        return markdown_escape(block.text) + (f" (see {sees})" if sees else "")
     if isinstance(block, Table):
         caption = f"{markdown_escape(block.caption)}\n\n" if block.caption else ""
         return caption + markdown_table(block.header, block.rows, block.numeric)

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Sequence
 from html import escape
 
-from graphkit.engine.report_blocks import Block, Drawing, Headline, Paragraph, Section, Table
+from graphkit.engine.report_blocks import Block, Drawing, Headline, Paragraph, Section, Table, anchor_of
 from graphkit.engine.report_style import STYLE
 
 __all__ = ["html_page"]
@@ -68,7 +68,8 @@ def _figure(headline: Headline) -> str:
 
 def _block(block: Block) -> str:
     if isinstance(block, Paragraph):
-        return f"<p{' class=note' * block.note}>{escape(block.text)}</p>"
+        sees = ", ".join(f'<a href="#{anchor_of(title)}">{escape(title)}</a>' for title in block.sees)
+        return f"<p{' class=note' * block.note}>{escape(block.text)}{f' (see {sees})' if sees else ''}</p>"
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Drawing):
