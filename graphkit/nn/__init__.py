@@ -9,7 +9,7 @@ from graphkit.nn.directed_patterns import DirectedPattern, propagate_pattern
 from graphkit.nn.edge_states import EdgeStates
 from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.gated_gcn import GatedGCNConv
-from graphkit.nn.graph_readout import GraphReadout, Pooling, pool_nodes
+from graphkit.nn.graph_readout import GraphReadout, pool_nodes
 from graphkit.nn.link_encoder import LinkEncoder
 from graphkit.nn.message_reweighting import MessageReweighting
 from graphkit.nn.pair_flow import PairFlow
@@ -34,7 +34,6 @@ __all__ = [
     "LinkEncoder",
     "MessageReweighting",
     "PairFlow",
-    "Pooling",
     "ResidualLayers",
     "Semiring",
     "Walk",
