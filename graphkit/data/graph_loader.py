@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from graphkit.data.graph_batch import GraphBatch
+from graphkit.data.graph_batch import GraphBatch, class_weights
 from graphkit.data.random_streams import permutation
 from graphkit.errors import UserError
 
@@ -29,6 +29,7 @@ class GraphLoader:
         epoch: number of the pass.
         start: first step.
         drop_last: whether a last batch of fewer graphs is left out, where there are full ones.
+        balanced: whether rare classes of a batch count more in its loss, see :func:`graphkit.data.graph_batch.class_weights`.
 
     Raises:
         UserError: for sizes out of range, no graphs, or a start beyond the end.
@@ -54,6 +55,7 @@ class GraphLoader:
         epoch: int = 0,
         start: int = 0,
         drop_last: bool = False,
+        balanced: bool = False,
     ) -> None:
         for name, value, least in (("batch_size", 1 if batch_size is None else batch_size, 1), ("start", start, 0)):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -63,6 +65,9 @@ class GraphLoader:
         if not count:
             raise UserError(f"{task.name} has no graphs in {split}; choose a split that has some")
         self.batch_size = count if batch_size is None else batch_size
+        if balanced and task.target != "classes":
+            raise UserError(f"balanced is true, but {task.name} has {task.target} and no classes; leave it out")
+        self.balanced = balanced
         self.shuffled = batch_size is not None
         full = count // self.batch_size
         self.stop = full if drop_last and full else -(-count // self.batch_size)
@@ -78,4 +83,5 @@ class GraphLoader:
             order = order[permutation(order.numel(), seed=self.seed, epoch=self.epoch)]
         for step in range(self.start, self.stop):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            yield GraphBatch(self.task, chosen, (self.seed, self.epoch))
+            weights = class_weights(self.task.truth(chosen), self.task.out_channels) if self.balanced else None
+            yield GraphBatch(self.task, chosen, (self.seed, self.epoch), class_weight=weights)

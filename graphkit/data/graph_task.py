@@ -289,6 +289,7 @@ class GraphTask:
         epoch: int = 0,
         start: int = 0,
         drop_last: bool = False,
+        balanced: bool = False,
     ) -> GraphLoader:
         """One pass over the graphs of a split, see :class:`GraphLoader`.
 
@@ -299,11 +300,21 @@ class GraphTask:
             epoch: number of the pass.
             start: first step; the batches are those an uninterrupted pass would have given.
             drop_last: whether a last batch of fewer graphs is left out.
+            balanced: whether rare classes of a batch count more in its loss.
 
         Raises:
             UserError: for an unknown or empty split, or sizes out of range.
         """
-        return GraphLoader(self, split, batch_size=batch_size, seed=seed, epoch=epoch, start=start, drop_last=drop_last)
+        return GraphLoader(
+            self,
+            split,
+            batch_size=batch_size,
+            seed=seed,
+            epoch=epoch,
+            start=start,
+            drop_last=drop_last,
+            balanced=balanced,
+        )
 
     def evaluate(
         self,

@@ -17,7 +17,7 @@ from graphkit.errors import UserError, nearest
 
 __all__ = ["GRAPH_FEATURES", "graph_task"]
 
-GRAPH_FEATURES = ("attributes", "degrees", "own")
+GRAPH_FEATURES = ("attributes", "degrees", "own", "standardised")
 
 
 def graph_task(
@@ -52,7 +52,15 @@ def graph_task(
     else:
         raise UserError(f"the files of {entry.name} do not hold the split {name!r} that its card names")
     graphs, chosen = _with_features(entry, stored, features)
-    categories = stored.categories if chosen == "own" else {k: v for k, v in stored.categories.items() if k != "x"}
+    if chosen == "standardised":
+        if stored.categories or torch.as_tensor(parts["train"]).dim() != 1:
+            raise UserError(
+                f"{entry.name}: features='standardised' needs numbers and one split; take another split or features"
+            )
+        graphs = _standardised(graphs, torch.as_tensor(parts["train"]))
+    categories = dict(stored.categories)
+    if chosen not in ("own", "standardised"):
+        categories.pop("x", None)
     task = GraphTask(
         entry.name, graphs, fold=fold or 0, level=stored.level, target=stored.target, primary_metric=entry.metric,
         categories=categories, encodings=encodings or (), classes=stored.classes, **parts,
@@ -64,11 +72,24 @@ def graph_task(
     return task
 
 
+def _standardised(graphs: list[Any], train: torch.Tensor) -> list[Any]:
+    """Features of nodes and edges with mean 0 and deviation 1 over the graphs of train; constant columns become 0."""
+    whole = [copy.copy(graph) for graph in graphs]
+    for key in ("x", "edge_attr"):
+        if key in graphs[0]:
+            seen = torch.cat([graphs[number][key] for number in train.tolist()]).double()
+            middle, spread = seen.mean(0), seen.std(0, correction=0)
+            spread = torch.where(spread > 0, spread, 1.0)
+            for graph in whole:
+                graph[key] = ((graph[key] - middle) / spread).float()
+    return whole
+
+
 def _with_features(entry: Card, stored: StoredGraphs, features: str | None) -> tuple[list[Any], str]:
     """The graphs with the features asked for, and what these are."""
     own = "x" in stored.graphs[0]
     chosen = features or ("own" if own else "attributes" if stored.attributes is not None else "degrees")
-    if chosen == "own":
+    if chosen in ("own", "standardised"):
         if not own:
             raise UserError(f"{entry.name} has no labels of its nodes; pass features='degrees' or 'attributes'")
         return stored.graphs, chosen

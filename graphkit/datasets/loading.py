@@ -90,7 +90,8 @@ def load(
             warning where that means nothing); None: what the card says.
         features: for ``"node"``, ``"own"`` (as they are), ``"rows"`` (each row divided by its sum), ``"degrees"`` (ln(1 + degree),
             in and out) or ``"ids"`` (the identity matrix); None: its own, else degrees. For many graphs ``"own"`` (labels of
-            nodes), ``"attributes"`` (what else is known of nodes, then the labels) or ``"degrees"``.
+            nodes), ``"attributes"`` (what else is known of nodes, then the labels), ``"degrees"`` or
+            ``"standardised"`` (mean 0 and deviation 1 over train).
         encodings: for ``"node"`` and many graphs, what stands beside the features, such as ``["laplacian:8",
             "random_walk:16"]``, see :func:`graphkit.data.encode_graph`; of many graphs training flips the signs of eigenvectors.
         valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Literal
 from torch import Tensor, nn
 
 from graphkit.models.graph_classifier import GraphClassifier, Level, check_sizes, graphs_in
-from graphkit.nn import EdgeStates, GatedGCNConv, GraphReadout, Pooling
+from graphkit.nn import EdgeStates, GatedGCNConv, GraphReadout
+from graphkit.nn.graph_readout import Pooling
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -9,7 +9,8 @@ from torch_geometric.nn import GINConv, GINEConv, GPSConv
 
 from graphkit.errors import UserError
 from graphkit.models.graph_classifier import GraphClassifier, Level, check_sizes, graphs_in
-from graphkit.nn import EdgeStates, GraphReadout, Pooling
+from graphkit.nn import EdgeStates, GraphReadout
+from graphkit.nn.graph_readout import Pooling
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -55,7 +55,7 @@ class GraphClassifier(NodeClassifier):
             )
         if self.level == "node":
             return super().loss(batch)
-        return target_loss(self.scores(batch.data), batch.y, batch.target)
+        return target_loss(self.scores(batch.data), batch.y, batch.target, batch.class_weight)
 
     def score_graphs(self, data: Data) -> Tensor:
         """Scores [B, C] of a batch of graphs, as :meth:`graphkit.data.GraphTask.evaluate` asks for them."""

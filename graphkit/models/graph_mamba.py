@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from graphkit.errors import UserError, nearest
 from graphkit.models.graph_classifier import GraphClassifier, Level, check_sizes, graphs_in
-from graphkit.nn import GraphReadout, Pooling
+from graphkit.nn import GraphReadout
 from graphkit.nn.graph_mamba_encoder import GraphMambaEncoder
+from graphkit.nn.graph_readout import Pooling
 from graphkit.nn.node_order import Importance, Ties
 
 if TYPE_CHECKING:

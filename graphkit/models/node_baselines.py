@@ -15,7 +15,8 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from graphkit.errors import UserError
 from graphkit.models.graph_classifier import GraphClassifier, Level, graphs_in
 from graphkit.models.node_classifier import NodeClassifier
-from graphkit.nn import GraphReadout, Pooling, ResidualLayers
+from graphkit.nn import GraphReadout, ResidualLayers
+from graphkit.nn.graph_readout import Pooling
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -63,7 +63,8 @@ class NodeClassifier(Model):
 
     def loss(self, batch: NodeBatch | GraphBatch) -> Tensor:
         """Mean loss over the nodes of a batch, of one graph or of several, see :func:`target_loss`."""
-        return target_loss(self.scores_of(batch.data, batch.index), batch.y, getattr(batch, "target", None))
+        scores, weight = self.scores_of(batch.data, batch.index), getattr(batch, "class_weight", None)
+        return target_loss(scores, batch.y, getattr(batch, "target", None), weight)
 
     def score_nodes(self, data: Data, nodes: Tensor) -> Tensor:
         """Scores [n, C] of some nodes [n], as :meth:`graphkit.data.NodeTask.evaluate` asks for them."""
@@ -73,7 +74,7 @@ class NodeClassifier(Model):
         raise NotImplementedError(f"{type(self).__name__} defines no forward")
 
 
-def label_loss(scores: Tensor, y: Tensor) -> Tensor:
+def label_loss(scores: Tensor, y: Tensor, class_weight: Tensor | None = None) -> Tensor:
     r"""Cross-entropy of classes, or of each of several labels a node.
 
     .. math:: -\frac1n \sum_i \log \mathrm{softmax}(s_i)_{y_i}, \qquad
@@ -82,18 +83,19 @@ def label_loss(scores: Tensor, y: Tensor) -> Tensor:
     Args:
         scores: [n, C].
         y: [n] int64 classes, or [n, C] labels of 0, 1 and NaN, which are left out.
+        class_weight: [C], what a row of each class counts in the mean; None: all alike.
 
     Example:
         >>> label_loss(torch.zeros(2, 4), torch.tensor([0, 3]))
         tensor(1.3863)
     """
     if y.dim() == 1:
-        return torch.nn.functional.cross_entropy(scores, y)
+        return torch.nn.functional.cross_entropy(scores, y, class_weight)
     known = ~torch.isnan(y)
     return torch.nn.functional.binary_cross_entropy_with_logits(scores[known], y[known])
 
 
-def target_loss(scores: Tensor, y: Tensor, target: str | None = None) -> Tensor:
+def target_loss(scores: Tensor, y: Tensor, target: str | None = None, class_weight: Tensor | None = None) -> Tensor:
     r"""The loss of what a task asks for: :func:`label_loss`, or of values the mean absolute error
     :math:`\frac1{|K|} \sum_{(i, t) \in K} |s_{it} - y_{it}|` over those that are known.
 
@@ -101,12 +103,13 @@ def target_loss(scores: Tensor, y: Tensor, target: str | None = None) -> Tensor:
         scores: [n, C].
         y: as in :func:`label_loss`, or [n, C] values, NaN where unknown.
         target: ``"values"`` says that y are such.
+        class_weight: as in :func:`label_loss`.
 
     Example:
         >>> target_loss(torch.zeros(1, 2), torch.tensor([[3.0, torch.nan]]), "values")
         tensor(3.)
     """
     if target != "values":
-        return label_loss(scores, y)
+        return label_loss(scores, y, class_weight)
     known = ~torch.isnan(y)
     return (scores[known] - y[known]).abs().mean()

@@ -15,7 +15,7 @@ from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.gated_gcn import GatedGCNConv
 from graphkit.nn.graph_mamba_encoder import GraphMambaEncoder
 from graphkit.nn.graph_propagation import GraphPropagation
-from graphkit.nn.graph_readout import GraphReadout, Pooling, pool_nodes
+from graphkit.nn.graph_readout import GraphReadout, pool_nodes
 from graphkit.nn.link_encoder import LinkEncoder
 from graphkit.nn.loss_router import LossRouter
 from graphkit.nn.message_reweighting import MessageReweighting
@@ -62,7 +62,6 @@ __all__ = [
     "MessageReweighting",
     "Mixture",
     "PairFlow",
-    "Pooling",
     "PromptBank",
     "ResidualLayers",
     "RouteInput",

@@ -78,7 +78,10 @@ def test_batches_come_back_after_a_stop():
     task = toy_task()
     options = {"batch_size": 3, "seed": 1, "epoch": 2}
     whole = [batch.graphs.tolist() for batch in task.loader(**options)]
-    assert sorted(number for part in whole for number in part) == [0, 1, 2, 3] and [len(part) for part in whole] == [3, 1]
+    assert sorted(number for part in whole for number in part) == [0, 1, 2, 3] and [len(part) for part in whole] == [
+        3,
+        1,
+    ]
     assert [batch.graphs.tolist() for batch in task.loader(**options, start=1)] == whole[1:]
     assert len(task.loader(**options, start=2)) == 0
     orders = {tuple(next(iter(task.loader(batch_size=4, epoch=e))).graphs.tolist()) for e in range(6)}

@@ -30,8 +30,23 @@ def test_the_expected_data_sets_are_there():
         "wikipedia",
         "ppi",
     }
-    expected |= {"mutag", "proteins", "enzymes", "peptides-func", "peptides-struct", "pascalvoc-sp", "coco-sp", "pattern"}
-    expected |= {"mnist-superpixels", "cifar10-superpixels", "malnet-tiny", "synthetic/path-parity", "synthetic/chain-copy"}
+    expected |= {
+        "mutag",
+        "proteins",
+        "enzymes",
+        "peptides-func",
+        "peptides-struct",
+        "pascalvoc-sp",
+        "coco-sp",
+        "pattern",
+    }
+    expected |= {
+        "mnist-superpixels",
+        "cifar10-superpixels",
+        "malnet-tiny",
+        "synthetic/path-parity",
+        "synthetic/chain-copy",
+    }
     expected |= {f"ogbl-{name}" for name in ("ddi", "collab", "ppa", "citation2")}
     expected |= {f"ogbn-{name}" for name in ("arxiv", "products", "proteins", "mag")}
     expected |= {f"{family}/v{k}" for family in ("fb15k-237", "wn18rr", "nell-995") for k in (1, 2, 3, 4)}
@@ -58,7 +73,11 @@ def test_a_card_is_complete(card):
     if card.task == "graphs":
         sizes = set(card.statistics)
         known = {"graphs", "nodes", "edges", "features", "edge_features"}
-        assert {"graphs", "features"} <= sizes and len(sizes - known) == 1 and sizes - known <= {"classes", "labels", "values"}
+        assert (
+            {"graphs", "features"} <= sizes
+            and len(sizes - known) == 1
+            and sizes - known <= {"classes", "labels", "values"}
+        )
         assert {"nodes", "edges"} <= sizes or any("not at hand" in text for text in card.defects)
         paths = [file.path for file in card.files]
     if card.reader in ("ogb_links", "ogb_nodes"):

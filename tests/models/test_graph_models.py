@@ -141,6 +141,23 @@ def test_shares_of_a_batch_add_up():
     assert all(torch.allclose(p.grad, one, atol=1e-6) for p, one in zip(model.parameters(), wanted, strict=True))
 
 
+def test_rare_classes_count_more_on_request():
+    data = graphs()
+    data[0].y = torch.tensor([1])
+    whole = task(data)
+    model = made("GCN", whole)
+    batch = next(iter(whole.loader(batch_size=None, balanced=True)))
+    assert batch.y.tolist() == [1, 1, 0, 1] and batch.class_weight.tolist() == [0.75, 0.25]
+    each = torch.nn.functional.cross_entropy(model.scores(batch.data), batch.y, reduction="none")
+    weight = torch.tensor([0.25, 0.25, 0.75, 0.25])
+    wanted = (weight * each).sum() / weight.sum()
+    assert torch.allclose(model.loss(batch), wanted) and torch.allclose(model.loss(batch.to("cpu")), wanted)
+    shares = [batch.share(rank, 3) for rank in range(3)]
+    assert torch.allclose(sum(model.loss(share) * share.weight for share in shares), wanted)
+    with pytest.raises(UserError, match="balanced is true, but toy has values and no classes"):
+        task(data, target="values").loader(balanced=True)
+
+
 def test_models_and_tasks_that_do_not_fit():
     whole = task()
     with pytest.raises(
