@@ -33,7 +33,7 @@ def measured_nodes(
     Example:
         >>> graph = HopGraph(torch.zeros(2, 0, dtype=torch.int64), num_nodes=6)
         >>> measured_nodes(None, graph, 2, stratify=torch.tensor([0, 0, 0, 1, 1, 1])).tolist()
-        [0, 4]
+        [2, 5]
     """
     n = graph.num_nodes
     if isinstance(nodes, Tensor) or (nodes is not None and not isinstance(nodes, int)):

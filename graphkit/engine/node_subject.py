@@ -12,12 +12,13 @@ from graphkit.analysis import AmudReport, Homophily, InfluenceReport, amud, homo
 from graphkit.analysis.depth_probe import DepthProbe, depth_probe
 from graphkit.data import NodeTask
 from graphkit.errors import UserError
+from graphkit.ops import hop_balls
 
 __all__ = ["NodeSubject"]
 
-_TRIED = 8  # nodes that tell how long one takes
+_TRIED = 8  # nodes that tell how many others one depends on
 _MOST = 1000
-_SECONDS = 20.0  # for all nodes together, about
+_WORK = 1 << 25  # places of nodes and edges, times classes, that are gone through in all: some ten seconds
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,22 @@ class NodeSubject:
     @cached_property
     def influence(self) -> InfluenceReport | None:
         """Influence by hop of the model at drawn nodes, as many as take some seconds; made once."""
-        if self.model is None or self.task.x is None:
+        task = self.task
+        if self.model is None or task.x is None:
             return None
-        tried = influence(self.model, self.task, self.hops, min(_TRIED, self.task.num_nodes), seed=self.seed)
-        affordable = int(_SECONDS * len(tried.nodes) / max(tried.seconds, 1e-3))
-        count = min(_MOST, self.task.num_nodes, max(affordable, len(tried.nodes)))
-        return influence(self.model, self.task, self.hops, count, seed=self.seed)
+        few = influence(self.model, task, self.hops, min(_TRIED, task.num_nodes), seed=self.seed)
+        # by sizes and not by the clock: the same run gives the same page
+        affordable = _WORK // (self._places(few) * task.out_channels)
+        count = min(_MOST, task.num_nodes, max(affordable, len(few.nodes)))
+        return influence(self.model, task, self.hops, count, seed=self.seed)
+
+    def _places(self, report: InfluenceReport) -> int:
+        """Nodes and edges that an answer for one node goes through."""
+        edges = self.task.edge_index
+        whole = self.task.num_nodes + edges.shape[1]
+        if report.receptive_hops is None:
+            return whole
+        balls = hop_balls(
+            edges, report.nodes, num_nodes=self.task.num_nodes, hops=report.receptive_hops + 1, direction="both"
+        )
+        return max(1, whole * len(balls.nodes) // (self.task.num_nodes * len(report.nodes)))

@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 from graphkit.cli import main
 from graphkit.data import NodeTask
 from graphkit.engine.analysis_sections import analysis_headline, analysis_sections
+from graphkit.engine.node_sections import influence_section, map_section
 from graphkit.engine.node_subject import NodeSubject
 from graphkit.engine.report_blocks import Drawing, Table
 from graphkit.errors import UserError
@@ -26,6 +27,9 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "work")
     monkeypatch.setenv("GRAPHKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("GRAPHKIT_OFFLINE", "1")
+
+
+TITLES = ["Graph", "Homophily", "Direction", "Hops needed"]
 
 
 def streets(**changes):
@@ -45,16 +49,12 @@ def streets(**changes):
     return NodeTask("streets", data, train=order[:60], valid=order[60:100], test=order[100:])
 
 
-def titles(subject):
-    return [section.title for section in analysis_sections(subject)]
-
-
 def test_a_data_set_and_a_run(tmp_path, capsys):
     config = write_tiny_node_experiment(tmp_path, seeds=[0], train={"epochs": 2, "lr": 0.01})
     words = ["analyze", str(tmp_path / "nodes.yaml"), "--task", "node", "--root", str(tmp_path / "data")]
     assert main(words) == 0
     out = capsys.readouterr().out
-    for title in ("Graph", "Homophily", "Direction", "Hops needed"):
+    for title in TITLES:
         assert f"{title}\n---" in out
     assert "Influence radius" not in out and "informativeness" in out
     assert main(["run", str(config), "--out", "run"]) == 0
@@ -75,22 +75,24 @@ def test_maps():
     task = streets()
     torch.manual_seed(0)
     subject = NodeSubject(task, GCN.for_task(task, hidden_channels=8), "GCN of a run")
-    assert titles(subject) == ["Graph", "Homophily", "Direction", "Hops needed", "Influence radius", "Maps"]
-    (maps,) = [section for section in analysis_sections(subject) if section.title == "Maps"]
+    found = analysis_sections(subject)
+    assert [section.title for section in found] == [*TITLES, "Influence radius", "Maps"]
+    maps = found[-1]
     assert [block.name for block in maps.blocks if isinstance(block, Drawing)] == ["labels", "errors"]
     assert "of the 84 nodes of valid and test" in maps.blocks[0].text
     assert analysis_headline(subject).metric == "influence radius"
     bare = NodeSubject(task)
-    (maps,) = [section for section in analysis_sections(bare) if section.title == "Maps"]
-    assert [block.name for block in maps.blocks] == ["labels"] and analysis_headline(bare).metric == "nodes"
-    assert "Maps" not in titles(NodeSubject(streets(pos=torch.zeros(3, 2))))
+    assert [block.name for block in map_section(bare).blocks] == ["labels"] and analysis_headline(
+        bare
+    ).metric == "nodes"
+    assert map_section(NodeSubject(streets(pos=torch.zeros(3, 2)))) is None
 
 
 def test_a_model_of_the_whole_graph_says_so():
     task = streets()
     torch.manual_seed(0)
     subject = NodeSubject(task, LINKX.for_task(task, hidden_channels=4), "LINKX of a run")
-    (found,) = [section for section in analysis_sections(subject) if section.title == "Influence radius"]
+    found = influence_section(subject)
     assert "measured on the whole graph: LINKX takes all nodes together" in found.blocks[0].text
     (table,) = [block for block in found.blocks if isinstance(block, Table)]
     assert [row[:2] for row in table.rows] == [["0", "100.00"]]
@@ -98,7 +100,7 @@ def test_a_model_of_the_whole_graph_says_so():
 
 def test_several_labels_a_node():
     labels = (torch.arange(288).view(144, 2) % 2).float()
-    assert titles(NodeSubject(streets(y=labels))) == ["Graph"]
+    assert [section.title for section in analysis_sections(NodeSubject(streets(y=labels)))] == ["Graph"]
 
 
 def test_without_matplotlib(monkeypatch):
