@@ -117,7 +117,8 @@ class GraphPropagation:
         degree = masked_degree(self.graph, self.removed).double() + float(loops)
         scale = {"sym": degree.rsqrt(), "row": degree.reciprocal(), "none": torch.ones_like(degree)}[norm]
         scale = torch.where(degree > 0, scale, 0)
-        wanted, steps = nodes, []
+        wanted = nodes
+        steps: list[tuple[GraphPropagation, Tensor | None]] = []
         for _ in range(hops):
             asked = torch.zeros(self.num_nodes, dtype=torch.bool, device=row.device)
             asked[wanted] = True
