@@ -58,7 +58,10 @@ SAMPLES = {
     "DirGNN": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
     "LINKX": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
     "ADPA": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
-    "GMoPE": (labelled_nodes, {"hidden_channels": 32, "num_layers": 2, "dropout": 0.0, "ortho_weight": 0.01, "loss_scale": "mean"}),
+    "GMoPE": (
+        labelled_nodes,
+        {"hidden_channels": 32, "num_layers": 2, "dropout": 0.0, "ortho_weight": 0.01, "loss_scale": "mean"},
+    ),
 }
 
 
