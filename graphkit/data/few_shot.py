@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -91,7 +92,7 @@ class FewShotSplit:
         """The task with this draw as its splits.
 
         Args:
-            task: a :class:`graphkit.data.NodeTask` with one class a node, or any task that has ``with_few_shot(split)``.
+            task: a :class:`graphkit.data.NodeTask` with one class a node, or a set of graphs with one class each.
 
         Raises:
             UserError: as :meth:`draw`, and for a task that has no labels to draw, such as links.
@@ -104,8 +105,8 @@ class FewShotSplit:
             >>> FewShotSplit(k=2).of(task).statistics()["train"]
             6
         """
-        if hasattr(task, "with_few_shot"):
-            return task.with_few_shot(self)
+        if getattr(task, "level", None) == "graph":
+            return self._of_graphs(task)
         if not isinstance(task, NodeTask):
             raise UserError(
                 f"{type(task).__name__} has no labels to draw from; for links make the task with a small share of train edges"
@@ -133,4 +134,18 @@ class FewShotSplit:
         drawn = NodeTask(task.name, data, **splits, directed=task.directed, provenance=about, **more)
         # the graph is that of the task, so what was computed from it stays valid
         drawn._graph, drawn._placed = task._graph, task._placed
+        return drawn
+
+    def _of_graphs(self, task: Any) -> Any:
+        """A set of graphs with other masks; graphs and labels are shared."""
+        if self.n_way is not None:
+            raise UserError(f"n_way is {self.n_way}, but the classes of a set of graphs stay as they are; leave it out")
+        parts = self.draw(task.truth(torch.arange(len(task))), task.name)
+        drawn = copy.copy(task)
+        drawn.num_folds, drawn._fold = 1, 0
+        drawn.provenance = {**task.provenance, "few_shot": dataclasses.asdict(self)}
+        drawn._masks = {}
+        for part in ("train", "valid", "test"):
+            drawn._masks[part] = torch.zeros(1, len(task), dtype=torch.bool)
+            drawn._masks[part][0, parts[part]] = True
         return drawn

@@ -269,6 +269,7 @@ def _encoder(in_channels: int, hidden_channels: int, num_layers: int, dropout: f
 
 # ---- features once per graph ------------------------------------------------------------------------------------
 
+
 def _features_of(data: Any) -> Tensor:
     x = getattr(data, "x", None)
     if x is None:

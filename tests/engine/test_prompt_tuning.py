@@ -240,3 +240,26 @@ def test_gk_tune_is_the_function_whatever_was_imported_before():
     import graphkit.engine.tune as search
 
     assert callable(gk.tune) and search.tune_experiment and gk.tune.__module__ == "graphkit.engine.prompt_tuning"
+
+
+@pytest.mark.skipif(not hasattr(gk.data, "GraphTask"), reason="this checkout has no tasks on many graphs")
+@pytest.mark.parametrize("mode", MODES)
+def test_sets_of_graphs_are_learned_with_the_aligner_of_their_train_graphs(mode):
+    from torch_geometric.data import Data
+
+    generator, graphs = torch.Generator().manual_seed(0), []
+    for number in range(60):
+        size, y = 8 + number % 5, number % 2
+        ring = torch.arange(size)
+        edges = torch.stack([ring, (ring + 1 + y) % size])
+        x = torch.randn(size, 5, generator=generator) + y
+        graphs.append(Data(x=x, edge_index=torch.cat([edges, edges.flip(0)], 1), y=torch.tensor([y])))
+    place = torch.arange(60)
+    whole = gk.data.GraphTask("rings", graphs, train=place[:30], valid=place[30:40], test=place[40:])
+    task = FewShotSplit(3).of(whole)
+    assert task.statistics()["train"] == 6 and not bool((task.mask("train") & task.mask("test")).any())
+    torch.manual_seed(0)
+    model = GMoPE(8, 6, num_experts=2, prompt_channels=4, num_layers=2)
+    gk.pretrain(model, mixture_graphs.planted(), epochs=1)
+    run = gk.tune(model, task, mode, epochs=30, lr=0.05)
+    assert run.test["accuracy"] > 0.8 and run.model.aligner.projection.shape == (5, 8) and model.aligner is None

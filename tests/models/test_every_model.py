@@ -69,7 +69,10 @@ SAMPLES = {
     "GatedGCN": (labelled_nodes, {"hidden_channels": 16, "num_layers": 2, "norm": "layer"}),
     "GPS": (labelled_nodes, {"hidden_channels": 16, "num_layers": 2, "norm": "layer"}),
     "ADPA": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
-    "GMoPE": (labelled_nodes, {"hidden_channels": 32, "num_layers": 2, "dropout": 0.0, "ortho_weight": 0.01, "loss_scale": "mean"}),
+    "GMoPE": (
+        labelled_nodes,
+        {"hidden_channels": 32, "num_layers": 2, "dropout": 0.0, "ortho_weight": 0.01, "loss_scale": "mean"},
+    ),
 }
 
 
