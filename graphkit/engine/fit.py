@@ -101,7 +101,8 @@ def fit(
     Args:
         model: has ``loss(batch) -> scalar``; with :class:`graphkit.models.Model`, the run can be loaded back. Where it has
             ``begin_epoch(task, epoch)``, that is called once before each epoch, counted from 1; what it changes has to be a
-            buffer or a parameter.
+            buffer or a parameter. Where it has ``routing_record()``, what that gives after each epoch (plain lists, see
+            :meth:`graphkit.analysis.RoutingMonitor.record`) goes into the record of the epoch.
         task: has ``loader``, ``evaluate`` and ``primary_metric``, such as ``graphkit.load("umls")``.
         epochs: passes over the training split; 0 evaluates the model as it is, such as a heuristic.
         lr: the learning rate.
@@ -233,6 +234,9 @@ def fit(
                 if last or state.epoch % evaluate_every == 0:
                     valid = processes.tell(_evaluated(model, task, "valid", evaluation, processes, guard, show))
                 improved = state.end_epoch(valid, select, patience, last)
+                routing: Any = getattr(model, "routing_record", None)
+                if routing is not None:
+                    state.history[-1]["routing"] = routing()
                 show.epoch(state, select, improved)
                 keeper.end_epoch(improved)
         except Interrupted:

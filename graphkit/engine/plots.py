@@ -11,10 +11,10 @@ import numpy as np
 
 from graphkit.engine.table_formats import DASH, metric_name
 
-__all__ = ["PLOT_STYLE", "SIDES", "Plot", "can_plot", "drawn", "rank_shares", "ranks_plot", "training_plot"]
+__all__ = ["COLOURS", "PLOT_STYLE", "SIDES", "Plot", "can_plot", "drawn", "rank_shares", "ranks_plot", "training_plot"]
 
 # Okabe and Ito's palette without its yellow, which is too faint on white paper
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _DASHES = ("-", "--", "-.", ":")
 # colour and hatching of each side; hatching tells them apart on paper without colour
 SIDES = {"tail": ("#0072B2", None), "head": ("#E69F00", "///")}
@@ -88,8 +88,8 @@ def training_plot(epochs: Sequence[Mapping[str, Any]], best: Mapping[tuple[int, 
             events = [event for event in epochs if (event["seed"], event.get("fold")) == training]
             name = f"seed {training[0]}" + ("" if training[1] is None else f", fold {training[1]}")
             style = {
-                "color": _COLOURS[position % len(_COLOURS)],
-                "linestyle": _DASHES[position // len(_COLOURS) % len(_DASHES)],
+                "color": COLOURS[position % len(COLOURS)],
+                "linestyle": _DASHES[position // len(COLOURS) % len(_DASHES)],
                 "linewidth": 1.5,
                 "marker": "o",
                 "markersize": 2.5 if len(events) > 1 else 5,

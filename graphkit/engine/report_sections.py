@@ -18,6 +18,7 @@ from graphkit.engine.report_links import is_link_run, link_protocol_entries
 from graphkit.engine.report_nodes import is_node_run, node_protocol_entries
 from graphkit.engine.report_relations import relations_section
 from graphkit.engine.result_table import VERDICT_RULE, Row, data_name, planned_seeds, result_rows
+from graphkit.engine.routing_sections import routing_section
 from graphkit.engine.run_record import RunRecord, read_epochs, read_ranks
 from graphkit.engine.table_formats import COLUMNS, cells, duration, judged, metric_name, number, numeric_columns
 
@@ -265,6 +266,7 @@ SECTIONS: list[Callable[[RunRecord], Section | None]] = [
     _training,
     _ranks,
     relations_section,
+    routing_section,
     _explanations,
     _seeds,
     _protocol,

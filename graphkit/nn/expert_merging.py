@@ -114,7 +114,7 @@ def group_experts(usage: Sequence[Tensor], logits: Sequence[Tensor], keep: int) 
         rank += [(-(1.0 if m == best else float(use[m])), m != best, layer, m) for m in range(len(use))]
     stay = {(layer, m) for _, _, layer, m in sorted(rank)[:keep]}
     alias = []
-    for layer, z in enumerate(logits):
+    for layer, z in enumerate(part.cpu() for part in logits):
         dominant = [m for m in range(z.size(1)) if (layer, m) in stay]
         similar = F.normalize(z.double(), dim=0, eps=1e-12)
         nearest = (similar.t() @ similar[:, dominant]).argmax(1)
@@ -317,17 +317,18 @@ def merge_mixture(
         if logits is None:
             raise UserError("keep needs logits [T, M] of a sample, by whose similarity experts are grouped")
         (groups,) = group_experts([usage], [logits], int(keep or 0))
-    experts = mixture.experts
+    experts, groups = mixture.experts, groups.cpu()
     states = expert_states(experts)
     if channels is None:
         channels = channel_map(experts.experts[0] if hasattr(experts, "experts") else experts)
     merged, before, after = merge_experts(states, groups, usage, channels, align=align, fisher=fisher)
     result = copy.deepcopy(mixture)
-    result.experts = AliasedExperts(_bank_of(experts, merged, groups), groups)
+    place = next((part.device for part in mixture.parameters()), groups.device)
+    result.experts = AliasedExperts(_bank_of(experts, merged, groups), groups.to(place))
     result.dispatch = "dense"
     selector = getattr(result.router, "selector", None)
     if isinstance(selector, TopK):
-        selector.alias = groups.clone()
+        selector.alias = groups.to(place)
     share = usage / usage.sum() if float(usage.sum()) > 0 else usage
     report = MergeReport(groups, share, before, after, (parameter_count(experts), parameter_count(result.experts)))
     return result, report
