@@ -21,34 +21,42 @@ namespace {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-constexpr int64_t kNodesInTask = 2048;
+constexpr int64_t kNodesInTask = 2048, kBisect = 1;
 
 struct InducedEdge {
   int32_t source, target, entry;  // places in the set, and the entry of the row
 };
 
-// Bits that say "perhaps": most nodes outside a set are told by one read.
+// Marks that say "perhaps": most nodes outside a set are told by one read. Small sets have small tables, which stay in the cache.
 class NodeFilter {
  public:
-  void start(int64_t nodes) {
-    int bits = 9;
-    while ((int64_t(1) << bits) < 32 * nodes && bits < 20) ++bits;
-    shift_ = 32 - bits;
-    words_.assign(size_t(1) << (bits - 6), 0);
+  void start(const int64_t* nodes, int64_t count) {
+    bits_ = count <= 256 ? kSmall : count <= 4096 ? kMiddle : kLarge;
+    if (marks_.size() < size_t(1) << bits_) marks_.resize(size_t(1) << bits_);
+    for (int64_t k = 0; k < count; ++k) marks_[uint32_t(nodes[k]) * kFactor >> (32 - bits_)] = 1;
   }
-  void insert(int32_t node) {
-    const uint32_t bit = hash(node);
-    words_[bit >> 6] |= uint64_t(1) << (bit & 63);
+  void finish(const int64_t* nodes, int64_t count) {
+    for (int64_t k = 0; k < count; ++k) marks_[uint32_t(nodes[k]) * kFactor >> (32 - bits_)] = 0;
   }
-  bool perhaps(int32_t node) const {
-    const uint32_t bit = hash(node);
-    return words_[bit >> 6] >> (bit & 63) & 1;
+  // Which of `count` nodes may be in the set; returns how many.
+  int64_t sift(const int32_t* nodes, int64_t count, int32_t* to) const {
+    return bits_ == kSmall ? sift<kSmall>(nodes, count, to) : bits_ == kMiddle ? sift<kMiddle>(nodes, count, to) : sift<kLarge>(nodes, count, to);
   }
 
  private:
-  uint32_t hash(int32_t node) const { return uint32_t(node) * 0x9E3779B1u >> shift_; }
-  std::vector<uint64_t> words_;
-  int shift_ = 23;
+  static constexpr int kSmall = 12, kMiddle = 16, kLarge = 20;
+  static constexpr uint32_t kFactor = 0x9E3779B1u;
+
+  // No branch on the answer: nobody could foresee it.
+  template <int kBits> int64_t sift(const int32_t* nodes, int64_t count, int32_t* to) const {
+    const uint8_t* marks = marks_.data();
+    int64_t found = 0;
+    for (int64_t e = 0; e < count; ++e) to[found] = int32_t(e), found += marks[uint32_t(nodes[e]) * kFactor >> (32 - kBits)];
+    return found;
+  }
+
+  std::vector<uint8_t> marks_;
+  int bits_ = kSmall;
 };
 
 class InducedScratch {
@@ -57,33 +65,44 @@ class InducedScratch {
 
   // Edges of one set behind `to`; false if a node is in it twice.
   bool find(const int64_t* nodes, int64_t count, std::vector<InducedEdge>& to) {
-    set_.reserve(count), set_.clear(), filter_.start(count);
+    set_.reserve(count), set_.clear(), filter_.start(nodes, count);
     bool different = true;
     for (int64_t k = 0; k < count; ++k) {
       prefetch(g_.ptr + nodes[k]);
       different &= set_.insert(int32_t(nodes[k]), int32_t(k));
-      filter_.insert(int32_t(nodes[k]));
     }
+    for (int64_t k = 0; k < std::min(count, kRowsAhead); ++k) fetch(nodes[k]);
     for (int64_t k = 0; k < count; ++k) {
-      if (k + 2 < count) prefetch(g_.col + g_.ptr[nodes[k + 2]]);
+      if (k + kRowsAhead < count) fetch(nodes[k + kRowsAhead]);
       const int64_t degree = g_.ptr[nodes[k] + 1] - g_.ptr[nodes[k]];
-      // a bisection costs about four times what a look at the next entry does
-      if (degree > 4 * count * int64_t(std::bit_width(uint64_t(degree) + 2))) bisect(nodes, count, k, to); else scan(nodes[k], k, to);
+      // a step of a bisection takes about as long as a look at the next entry; the result is the same
+      if (degree > kBisect * count * int64_t(std::bit_width(uint64_t(degree) + 2))) bisect(nodes, count, k, to); else scan(nodes[k], k, to);
     }
+    filter_.finish(nodes, count);
     return different;
   }
 
  private:
+  // Asks for the head of a row; what follows the processor foresees by itself.
+  void fetch(int64_t node) const {
+    const int32_t *begin = g_.col + g_.ptr[node], *end = std::min(g_.col + g_.ptr[node + 1], begin + kAhead);
+    for (const int32_t* at = begin; at < end; at += 16) prefetch(at);
+  }
+
   void scan(int64_t node, int64_t place, std::vector<InducedEdge>& to) {
     const int64_t begin = int64_t(to.size());
     bool sorted = true;
     int32_t before = -1;
-    for (int64_t e = g_.ptr[node]; e < g_.ptr[node + 1]; ++e) {
-      if (!filter_.perhaps(g_.col[e])) continue;
-      const int32_t target = set_.find(g_.col[e]);
-      if (target < 0) continue;
-      sorted &= target >= before, before = target;
-      to.push_back({int32_t(place), target, int32_t(e)});
+    const int64_t end = g_.ptr[node + 1];
+    for (int64_t first = g_.ptr[node]; first < end; first += kAtOnce) {
+      const int64_t count = filter_.sift(g_.col + first, std::min(end - first, kAtOnce), perhaps_);
+      for (int64_t k = 0; k < count; ++k) {
+        const int64_t e = first + perhaps_[k];
+        const int32_t target = set_.find(g_.col[e]);
+        if (target < 0) continue;
+        sorted &= target >= before, before = target;
+        to.push_back({int32_t(place), target, int32_t(e)});
+      }
     }
     if (!sorted)
       std::sort(to.begin() + begin, to.end(), [](const InducedEdge& a, const InducedEdge& b) {
@@ -91,18 +110,32 @@ class InducedScratch {
       });
   }
 
+  // The whole set is looked for in one row, several nodes in step: none waits for the other's reads, and nothing is to be foreseen.
   void bisect(const int64_t* nodes, int64_t count, int64_t place, std::vector<InducedEdge>& to) {
-    const int32_t *begin = g_.col + g_.ptr[nodes[place]], *end = g_.col + g_.ptr[nodes[place] + 1];
-    for (int64_t k = 0; k < count; ++k) {
-      const int32_t node = int32_t(nodes[k]);
-      for (const int32_t* at = std::lower_bound(begin, end, node); at != end && *at == node; ++at)
-        to.push_back({int32_t(place), int32_t(k), int32_t(at - g_.col)});
+    const int32_t* row = g_.col + g_.ptr[nodes[place]];
+    const int64_t size = g_.ptr[nodes[place] + 1] - g_.ptr[nodes[place]];
+    for (int64_t first = 0; first < count; first += kInStep) {
+      const int64_t lanes = std::min(kInStep, count - first);
+      int32_t node[kInStep];
+      int64_t at[kInStep] = {};
+      for (int64_t j = 0; j < kInStep; ++j) node[j] = int32_t(nodes[first + (j < lanes ? j : 0)]);
+      for (int64_t left = size; left > 1;) {
+        const int64_t half = left / 2;
+        for (int64_t j = 0; j < kInStep; ++j) at[j] += row[at[j] + half - 1] < node[j] ? half : 0;
+        left -= half;
+      }
+      for (int64_t j = 0; j < lanes; ++j)
+        for (int64_t e = at[j] + (row[at[j]] < node[j]); e < size && row[e] == node[j]; ++e)
+          to.push_back({int32_t(place), int32_t(first + j), int32_t(row + e - g_.col)});
     }
   }
+
+  static constexpr int64_t kAtOnce = 512, kAhead = 64, kRowsAhead = 8, kInStep = 8;
 
   const WalkRows g_;
   NodeSet set_;
   NodeFilter filter_;
+  int32_t perhaps_[kAtOnce];
 };
 
 const int64_t* longs(const Tensor& t, const char* name) {

@@ -94,16 +94,20 @@ class TokenScratch {
         together_(std::max<int64_t>(1, WalkBatch<int32_t>::kMost / slots.walks)),
         trace_(together_ * slots.walks * (slots.longest + 1)), set_(1 + slots.walks * slots.longest), order_(together_) {}
 
-  // Tokens [begin, end): their sizes to `size`, their nodes behind `nodes`, their walks to `kept` if it is not null.
+  // Tokens [begin, end): their sizes to `size`, their nodes to `nodes`, their walks to `kept` if it is not null.
   void make(int64_t begin, int64_t end, int64_t* size, std::vector<int32_t>& nodes, int64_t* kept) {
+    nodes_.resize((end - begin) * (1 + slots_.walks * slots_.longest));
+    int32_t* to = nodes_.data();
     for (int64_t first = begin; first < end; first += together_) {
       const int64_t last = std::min(end, first + together_);
       walk(first, last);
       for (int64_t t = first; t < last; ++t) {
-        size[t] = visited(t, trace_of(t - first), nodes);
+        size[t] = visited(t, trace_of(t - first), to);
+        to += size[t];
         if (kept) keep(t, trace_of(t - first), kept + t * slots_.walks * (slots_.longest + 1));
       }
     }
+    nodes.assign(nodes_.data(), to);
   }
 
  private:
@@ -126,19 +130,16 @@ class TokenScratch {
     batch_.run();
   }
 
-  int64_t visited(int64_t t, const int32_t* trace, std::vector<int32_t>& nodes) {
-    const int64_t length = slots_.length(t), before = int64_t(nodes.size());
-    nodes.resize(before + 1 + slots_.walks * length);
-    int32_t* to = nodes.data() + before;
+  int64_t visited(int64_t t, const int32_t* trace, int32_t* to) {
+    const int64_t length = slots_.length(t);
     set_.clear();
-    int64_t count = 0;
-    set_.insert(trace[0], 0), to[count++] = trace[0];
+    set_.insert(trace[0]), to[0] = trace[0];
+    int64_t count = 1;
     for (int64_t w = 0; w < slots_.walks; ++w)
       for (int64_t step = 1; step <= length; ++step) {
         const int32_t node = trace[w * (length + 1) + step];
-        to[count] = node, count += set_.insert(node, int32_t(count));
+        to[count] = node, count += set_.insert(node);
       }
-    nodes.resize(before + count);
     return count;
   }
 
@@ -152,7 +153,7 @@ class TokenScratch {
   const Slots slots_;
   const int64_t* start_;
   const int64_t together_;  // tokens whose walks are in memory at once
-  std::vector<int32_t> trace_;
+  std::vector<int32_t> trace_, nodes_;
   NodeSet set_;
   std::vector<int64_t> order_;
 };
@@ -179,7 +180,6 @@ std::tuple<Tensor, Tensor, Tensor> walk_tokens(Tensor ptr, Tensor col, Tensor st
   run_tasks(tasks, workers, [&](int64_t task, int64_t slot) {
     if (!scratch[slot]) scratch[slot].reset(new TokenScratch(g, draws, slots, from));
     scratch[slot]->make(task * in_task, std::min(tokens, (task + 1) * in_task), border + 1, found[task], walks_to);
-    found[task].shrink_to_fit();
   });
   for (int64_t t = 0; t < tokens; ++t) border[t + 1] += border[t];
   Tensor nodes = torch::stable::new_empty(start, {border[tokens]});

@@ -26,7 +26,9 @@ def at(counter, start=None, **options):
 
 
 def same(a, b):
-    return all((x is None and y is None) or (x.shape == y.shape and torch.equal(x, y)) for x, y in zip(a, b, strict=True))
+    return all(
+        (x is None and y is None) or (x.shape == y.shape and torch.equal(x, y)) for x, y in zip(a, b, strict=True)
+    )
 
 
 def split(tokens):

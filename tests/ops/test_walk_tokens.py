@@ -132,7 +132,7 @@ def test_permuted_walks(backend):
     assert split(moved.edge_id, moved.edge_ptr) == [split(tokens.edge_id, tokens.edge_ptr)[t] for t in order.tolist()]
     assert torch.equal(moved.walks.flatten(0, 1), tokens.walks.flatten(0, 1)[order])
     assert same(moved.permute(torch.argsort(order)), tokens)
-    with pytest.raises(UserError, match="order is torch.int64 \\[29\\], expected int64 \\[30\\]"):
+    with pytest.raises(UserError, match=r"order is torch.int64 \[29\], expected int64 \[30\]"):
         tokens.permute(order[1:])
 
 

@@ -156,7 +156,8 @@ def test_batches_and_order_of_calls_change_nothing(backend):
 def test_numbers_that_name_the_draws_change_them(backend):
     edge_index, start = both_ways(random_graph(60, 400)), torch.arange(58)
     walks = draw(edge_index, start, num_nodes=60)
-    for other in [{"seed": 12}, {"seed": 11 + 2**32}, {"counter": 1}, {"counter": 2**31}, {"repeat": 1}, {"node_key": torch.arange(60) + 2**32}]:  # fmt: skip
+    for other in [{"seed": 12}, {"seed": 11 + 2**32}, {"counter": 1}, {"counter": 2**31}, {"repeat": 1},
+                  {"node_key": torch.arange(60) + 2**32}]:  # fmt: skip
         assert not torch.equal(draw(edge_index, start, num_nodes=60, **other), walks)
     # a longer walk is another walk, not the same one continued
     assert not torch.equal(draw(edge_index, start, num_nodes=60, length=6)[..., :6], walks)
