@@ -227,7 +227,7 @@ class GraphMambaEncoder(nn.Module):
 
     def _remembered(self, edge_index: Tensor, num_nodes: int) -> Tensor | None:
         """Importance of the nodes, worked out once for a graph that stays."""
-        if self.order in ("given", "random", "ppr"):
+        if self.order in ("given", "key", "random", "ppr"):
             return None
         kept = self._importance
         if kept is None or kept[0]() is not edge_index or kept[1] != edge_index._version or len(kept[2]) != num_nodes:

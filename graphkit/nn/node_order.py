@@ -12,9 +12,9 @@ from graphkit.errors import UserError, nearest
 
 __all__ = ["Importance", "Ties", "node_importance", "node_order"]
 
-Importance = Literal["degree", "degree_desc", "pagerank", "ppr", "kcore", "given", "random"]
+Importance = Literal["degree", "degree_desc", "pagerank", "ppr", "kcore", "key", "given", "random"]
 Ties = Literal["key", "random", "struct"]
-_KINDS = ("degree", "degree_desc", "pagerank", "ppr", "kcore", "given", "random")
+_KINDS = ("degree", "degree_desc", "pagerank", "ppr", "kcore", "key", "given", "random")
 _TIES = ("key", "random", "struct")
 
 
@@ -103,7 +103,8 @@ def node_order(
     Args:
         edge_index: int64 ``[2, E]``.
         num_nodes: N.
-        by: see :func:`node_importance`; ``"given"`` reads ``importance``, ``"random"`` shuffles.
+        by: see :func:`node_importance`; ``"key"`` goes by the key alone, for graphs whose nodes have an order of their own, such as
+            chains; ``"given"`` reads ``importance``, ``"random"`` shuffles.
         ties: what decides between equals.
         importance: ``[N]``, computed before, or of one's own with ``"given"``.
         batch: int64 ``[N]``, the graph of each node, ascending; None: there is one.
@@ -138,14 +139,16 @@ def node_order(
 
     if by == "random":
         value = noise()
+    elif by == "key":
+        value = torch.zeros(num_nodes, dtype=torch.float64, device=device)
     elif importance is not None:
         value = importance.to(torch.float64)
     else:
         value = node_importance(edge_index, num_nodes, by, seeds=seeds)
-    if ties == "random" and by != "random":
+    if ties == "random" and by not in ("random", "key"):
         value = value + noise()
     keys = [] if node_key is None else [node_key]
-    if ties == "struct":
+    if ties == "struct" and by != "key":
         degree = node_importance(edge_index, num_nodes, "degree")
         around = torch.zeros_like(degree).index_add(0, edge_index[1], degree[edge_index[0]])
         keys += [node_importance(edge_index, num_nodes, "kcore"), around]

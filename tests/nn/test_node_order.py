@@ -38,6 +38,7 @@ def test_order_and_ties():
     assert node_order(edges, 6, node_key=key).tolist() == [5, 3, 0, 4, 2, 1]
     assert node_order(edges, 6, by="degree_desc").tolist() == [1, 2, 4, 0, 3, 5]
     assert node_order(edges, 6, by="given", importance=torch.arange(6).flip(0)).tolist() == [5, 4, 3, 2, 1, 0]
+    assert node_order(edges, 6, by="key", ties="random").tolist() == [0, 1, 2, 3, 4, 5]
     # the neighbour of 0 has degree 3, those of 3 and 5 have 2
     assert node_order(edges, 6, ties="struct").tolist() == [3, 5, 0, 2, 4, 1]
 
