@@ -23,6 +23,7 @@ from graphkit.ops.csr import CSRGraph
 from graphkit.ops.directed import DirectedGraph, DirectedInfo, directed_spmm
 from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet_counts, graphlet_keys
 from graphkit.ops.hop_combine import hop_combine, hop_combine_weights, hop_products
+from graphkit.ops.khop_eccentricity import KhopBalls, khop_eccentricity
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
@@ -50,6 +51,7 @@ __all__ = [
     "DegreeClasses",
     "DirectedGraph",
     "DirectedInfo",
+    "KhopBalls",
     "OrbitMatrices",
     "SimpleGraph",
     "backend_of",
@@ -74,6 +76,7 @@ __all__ = [
     "hop_combine",
     "hop_combine_weights",
     "hop_products",
+    "khop_eccentricity",
     "masked_degree",
     "masked_spmm",
     "neighbor_sum",
