@@ -1,6 +1,7 @@
 """Tasks: facts, message graphs, training batches, evaluation, leak checks."""
 
 from graphkit.data.candidate_ranking import rank_candidates
+from graphkit.data.city_graph import CityGraph
 from graphkit.data.edge_direction import EdgeDirection, directed_edges, edge_direction
 from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
@@ -28,12 +29,14 @@ from graphkit.data.queries import QueryBatch
 from graphkit.data.query_loader import QueryLoader, corrupt
 from graphkit.data.relation_categories import relation_cardinalities, relation_categories, relation_metrics
 from graphkit.data.sharding import Processes, shard
+from graphkit.data.standardize import standardize
 from graphkit.data.top_entities import top_entities
 from graphkit.data.triples import read_triples
 
 __all__ = [
     "PROTOCOLS",
     "Certificate",
+    "CityGraph",
     "EdgeDirection",
     "EdgeTable",
     "FactIndex",
@@ -72,6 +75,7 @@ __all__ = [
     "split_edges",
     "split_nodes",
     "split_shares",
+    "standardize",
     "top_entities",
     "triple_keys",
     "undirected_edges",
