@@ -3,6 +3,7 @@
 from graphkit.datasets.card import Card, CardFile
 from graphkit.datasets.catalogue import card, cards
 from graphkit.datasets.city_build import build_city
+from graphkit.datasets.city_network import CityNetwork
 from graphkit.datasets.city_streets import Streets
 from graphkit.datasets.city_synthetic import synthetic_streets
 from graphkit.datasets.download import fetch
@@ -12,6 +13,6 @@ from graphkit.datasets.locate import Place, where
 from graphkit.datasets.own_graph import load_own_graph, pinned
 
 __all__ = [
-    "Card", "CardFile", "Place", "Streets", "build_city", "card", "cards", "fetch", "load", "load_own_graph", "pinned",
+    "Card", "CardFile", "CityNetwork", "Place", "Streets", "build_city", "card", "cards", "fetch", "load", "load_own_graph", "pinned",
     "synthetic_streets", "task_kind", "verify", "where",
 ]  # fmt: skip

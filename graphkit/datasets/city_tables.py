@@ -133,7 +133,7 @@ def read_tntp(path: str | Path, *, zones: bool = False, metres_per_unit: float =
         first = 0 if zones else int(head["FIRST THRU NODE"])
     except (ValueError, IndexError) as error:
         raise UserError(f"{path.name} has a broken row or header ({error})") from None
-    place = _tntp_nodes(path)
+    place = {node: point for node, point in _tntp_nodes(path).items() if node >= first}
     keep = (values["init_node"] >= first) & (values["term_node"] >= first)
     ends = [values[key][keep].astype(np.int64) for key in ("init_node", "term_node")]
     number = {node: i for i, node in enumerate(place)}
@@ -215,7 +215,7 @@ def read_minnesota(path: str | Path) -> Streets:
         matrix, place = scipy.sparse.coo_matrix(held["A"]), np.asarray(held["xy"], dtype=np.float64)
         if place.shape != (matrix.shape[0], 2):
             raise ValueError(f"A is {matrix.shape} and xy {place.shape}")
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError) as error:
+    except Exception as error:  # loadmat raises whatever a damaged file makes it stumble over
         raise UserError(f"{path} is no MATLAB file with A and xy ({error})") from None
     once = matrix.row < matrix.col
     edges = {"source": matrix.row[once], "target": matrix.col[once]}

@@ -38,7 +38,8 @@ def node_protocol_entries(run: RunRecord) -> list[tuple[str, Any]]:
         )
     drawn = f", drawn with seed {split.get('seed', 0)}" if str(split.get("name", ""))[:1].isdigit() else ""
     features = {
-        "own": "as the data set has them", "rows": "each row divided by its sum", "ids": "the identity matrix",
+        "own": "as the data set has them", "rows": "each row divided by its sum",
+        "standardized": "columns of quantities at mean 0 and standard deviation 1", "ids": "the identity matrix",
         "degrees": "ln(1 + degree), in and out",
     }  # fmt: skip
     return [
