@@ -23,7 +23,10 @@ from graphkit.datasets import build_city
 
 ROOT = Path(__file__).resolve().parents[1]
 ADDRESS = "https://github.com/LeonResearch/City-Networks/raw/ac754fb/data/{}.tar.gz"
-CITATION = "Liang et al.: Towards Quantifying Long-Range Interactions in Graph Machine Learning: a Large Graph Dataset and a Measurement, ICLR 2026"  # fmt: skip
+CITATION = (
+    "Liang et al.: Towards Quantifying Long-Range Interactions in Graph Machine Learning: a Large Graph Dataset and a "
+    "Measurement, ICLR 2026"
+)
 DIRECTION = "streets, every one in both directions; one-way streets are a feature"
 # nodes, undirected edges, git blob id of the archive since commit fab206a
 CITIES = {
@@ -69,9 +72,17 @@ def packed_sample(city: CityGraph) -> bytes:
 
 def card(name: str, **known: Any) -> dict[str, Any]:
     return {
-        "name": f"city/{name}", "aliases": [], **known.pop("head"), "task": "node", "reader": "city_network", "options": {"name": name},
-        **known, "directed": False, "direction": DIRECTION, "splits": {"official": 1},
-    }  # fmt: skip
+        "name": f"city/{name}",
+        "aliases": [],
+        **known.pop("head"),
+        "task": "node",
+        "reader": "city_network",
+        "options": {"name": name},
+        **known,
+        "directed": False,
+        "direction": DIRECTION,
+        "splits": {"official": 1},
+    }
 
 
 def main() -> None:
@@ -86,12 +97,28 @@ def main() -> None:
             "sample",
             head={"title": "A small synthetic city with lattices, suburbs and a river, in the format of City-Networks"},
             folders=["city_network/sample/raw"],
-            files=[{"path": "sample.tar.gz", "url": None, "bytes": len(archive), "sha256": hashlib.sha256(archive).hexdigest()}],
+            files=[
+                {
+                    "path": "sample.tar.gz",
+                    "url": None,
+                    "bytes": len(archive),
+                    "sha256": hashlib.sha256(archive).hexdigest(),
+                }
+            ],
             licence="MIT, as graphkit",
             citation="none: generated, see datasets/build/city_cards.py",
             source="datasets/build/city_cards.py of graphkit",
-            statistics={"nodes": city.num_nodes, "edges": city.edge_index.shape[1] // 2, "features": 37, "classes": 10, **sizes},
-            defects=["Drawn at random: it serves to try things out, and figures on it say nothing of real cities.", *TRAPS[:2]],
+            statistics={
+                "nodes": city.num_nodes,
+                "edges": city.edge_index.shape[1] // 2,
+                "features": 37,
+                "classes": 10,
+                **sizes,
+            },
+            defects=[
+                "Drawn at random: it serves to try things out, and figures on it say nothing of real cities.",
+                *TRAPS[:2],
+            ],
         )
     ]
     for number, (name, (nodes, edges, blob)) in enumerate(CITIES.items()):
@@ -103,7 +130,10 @@ def main() -> None:
                 folders=[f"city_network/{name}/raw", f"{name}/raw"],
                 files=[
                     {
-                        "path": f"{name}.tar.gz", "url": ADDRESS.format(name), "bytes": None, "sha256": None,
+                        "path": f"{name}.tar.gz",
+                        "url": ADDRESS.format(name),
+                        "bytes": None,
+                        "sha256": None,
                         "instead": [f"{name}/edge_indices.pt"],
                         "git_blob": {"id": blob, "earlier": {ids[number]: what for what, ids in EARLIER.items()}},
                     }
@@ -111,14 +141,22 @@ def main() -> None:
                 licence="OpenStreetMap contributors, ODbL (the data); the repository states none",
                 citation=CITATION,
                 source=f"LeonResearch/City-Networks, commit ac754fb, data/{name}.tar.gz, git blob {blob}",
-                statistics={"nodes": nodes, "edges": edges, "features": 37, "classes": 10, "train": train, "valid": train, "test": nodes - 2 * train},
+                statistics={
+                    "nodes": nodes,
+                    "edges": edges,
+                    "features": 37,
+                    "classes": 10,
+                    "train": train,
+                    "valid": train,
+                    "test": nodes - 2 * train,
+                },
                 defects=[
                     *TRAPS,
                     "Four generations of archives were published under one name; others than the last one are refused by their git "
                     "blob id. Of an unpacked folder only sizes are checked.",
                 ],
             )
-        )  # fmt: skip
+        )
     for content in cards:
         path = ROOT / "cards" / f"{content['name'].replace('/', '-')}.yaml"
         path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120), encoding="utf-8")

@@ -31,7 +31,8 @@ class CityGraph:
     Args:
         name: what it is called.
         edge_index: ``[2, 2E]`` int64, both directions of each street, sorted, without repeats and self-loops.
-        x: ``[N, F]`` float32; for ``city37`` the 12 columns of ``x_node`` and the means of ``edge_attr`` over the streets of a node.
+        x: ``[N, F]`` float32; for ``city37`` the 12 columns of ``x_node`` and the means of ``edge_attr`` over the streets
+            of a node.
         x_node: ``[N, 12]`` float32: longitude, latitude (or metres), street count, land use.
         edge_attr: ``[2E, 25]`` float32: length (m), speed (km/h), one-way, lanes, reversed, highway.
         y: ``[N]`` int64 classes, 0 the most accessible.
@@ -196,8 +197,8 @@ class CityGraph:
                 arrays = {key: torch.from_numpy(file[key]) for key in file.files if key != "words"}
             masks = {split: arrays.pop(f"{split}_mask") for split in _NODE_SPLITS}
             words.pop("format")
-            arrays = {"edge_attr": None, "ecc": None, **arrays}
-            return cls(**words, **arrays, masks=masks)
+            optional: dict[str, Any] = {"edge_attr": None, "ecc": None, **arrays}
+            return cls(**words, **optional, masks=masks)
         except FileNotFoundError:
             raise UserError(f"there is no file {path}; expected one that CityGraph.save wrote") from None
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:

@@ -13,6 +13,6 @@ from graphkit.datasets.locate import Place, where
 from graphkit.datasets.own_graph import load_own_graph, pinned
 
 __all__ = [
-    "Card", "CardFile", "CityNetwork", "Place", "Streets", "build_city", "card", "cards", "fetch", "load", "load_own_graph", "pinned",
-    "synthetic_streets", "task_kind", "verify", "where",
+    "Card", "CardFile", "CityNetwork", "Place", "Streets", "build_city", "card", "cards", "fetch", "load", "load_own_graph",
+    "pinned", "synthetic_streets", "task_kind", "verify", "where",
 ]  # fmt: skip

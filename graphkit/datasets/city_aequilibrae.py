@@ -41,7 +41,11 @@ def read_aequilibrae(path: str | Path, *, connectors: bool = False) -> Streets:
     with tempfile.TemporaryDirectory() as folder:
         try:
             with zipfile.ZipFile(path) as archive:
-                held = [name for name in archive.namelist() if name.lower().endswith(".sqlite") and "public_transport" not in name.lower()]  # fmt: skip
+                held = [
+                    name
+                    for name in archive.namelist()
+                    if name.lower().endswith(".sqlite") and "public_transport" not in name.lower()
+                ]
                 held.sort(key=lambda name: ("project_database" not in name, name))
                 if not held:
                     raise UserError(f"{path} holds no .sqlite file; expected the project of AequilibraE")
@@ -54,7 +58,9 @@ def read_aequilibrae(path: str | Path, *, connectors: bool = False) -> Streets:
 
 def _read(path: Path, name: str, connectors: bool) -> Streets:
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        ) as database:
             nodes = _rows(database, name, "nodes", ("node_id", "geometry"))
             optional = ("distance", "direction", "link_type", "lanes_ab", "lanes_ba", "speed_ab", "speed_ba")
             links = _rows(database, name, "links", ("a_node", "b_node"), optional)
@@ -62,7 +68,9 @@ def _read(path: Path, name: str, connectors: bool) -> Streets:
         raise UserError(f"{path.name} is no database of AequilibraE ({error})") from None
     place = {int(row["node_id"]): _point(name, row) for row in nodes}
     number = {node: i for i, node in enumerate(place)}
-    columns: dict[str, list[Any]] = {key: [] for key in ("source", "target", "length", "speed", "oneway", "reversed", "lanes", "highway")}  # fmt: skip
+    columns: dict[str, Any] = {
+        key: [] for key in ("source", "target", "length", "speed", "oneway", "reversed", "lanes", "highway")
+    }
     for row in links:
         if row["link_type"] == _CONNECTOR and not connectors:
             continue
@@ -92,7 +100,9 @@ def _rows(
     known = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
     lacking = [column for column in needed if column not in known]
     if lacking:
-        raise UserError(f"{name}: the table {table} lacks {', '.join(lacking)}; expected the database of an AequilibraE project")
+        raise UserError(
+            f"{name}: the table {table} lacks {', '.join(lacking)}; expected the database of an AequilibraE project"
+        )
     columns = [*needed, *(column for column in optional if column in known)]
     order = needed[0] if table == "nodes" else "rowid"
     found = database.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}")

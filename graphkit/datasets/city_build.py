@@ -106,7 +106,9 @@ def build_city(
         streets = _reordered(streets, morton_order(streets.x, streets.y))
     zero = int((streets.length == 0).sum())
     if zero:
-        warnings.warn(f"{streets.name} has {zero} streets of length 0; they count as they are", DataWarning, stacklevel=2)
+        warnings.warn(
+            f"{streets.name} has {zero} streets of length 0; they count as they are", DataWarning, stacklevel=2
+        )
     features = city_features(streets, category_vocab)
     edge_index = torch.from_numpy(features.edge_index.copy())
     lengths = torch.from_numpy(features.edge_attr[:, 0].copy()) if weight else None
@@ -126,11 +128,20 @@ def build_city(
         "versions": {"graphkit": __version__, "numpy": np.__version__, "torch": torch.__version__},
     }  # fmt: skip
     city = CityGraph(
-        name or streets.name, edge_index, torch.from_numpy(x.astype(np.float32)), torch.from_numpy(features.x_node.astype(np.float32)),
-        torch.from_numpy(features.edge_attr.astype(np.float32)), torch.from_numpy(label), ecc,
-        torch.from_numpy(np.stack([streets.x, streets.y], 1)), {part: torch.from_numpy(mask) for part, mask in masks.items()},
-        names, features.vocab, streets.node_ids, meta,
-    )  # fmt: skip
+        name or streets.name,
+        edge_index,
+        torch.from_numpy(x.astype(np.float32)),
+        torch.from_numpy(features.x_node.astype(np.float32)),
+        torch.from_numpy(features.edge_attr.astype(np.float32)),
+        torch.from_numpy(label),
+        ecc,
+        torch.from_numpy(np.stack([streets.x, streets.y], 1)),
+        {part: torch.from_numpy(mask) for part, mask in masks.items()},
+        names,
+        features.vocab,
+        streets.node_ids,
+        meta,
+    )
     city.meta["digest"] = city.digest
     return city
 
@@ -163,7 +174,9 @@ def nearest_tag(streets: Streets, points: np.ndarray, tags: Sequence[str], crs: 
     from scipy.spatial import cKDTree
 
     if points.ndim != 2 or points.shape != (len(tags), 2) or not len(tags) or not np.isfinite(points).all():
-        raise UserError(f"land use has points {points.shape} and {len(tags)} texts, expected [P, 2] finite positions and P texts")
+        raise UserError(
+            f"land use has points {points.shape} and {len(tags)} texts, expected [P, 2] finite positions and P texts"
+        )
     here = np.stack([streets.x, streets.y], 1)
     if streets.crs == "lonlat" and crs == "utm":
         origin = float(streets.x.mean()), float(streets.y.mean())

@@ -41,7 +41,9 @@ class CityFeatures(NamedTuple):
     vocab: dict[str, list[str]]
 
 
-def one_hot(values: np.ndarray, kept: int, width: int, categories: list[str] | None = None) -> tuple[np.ndarray, list[str]]:
+def one_hot(
+    values: np.ndarray, kept: int, width: int, categories: list[str] | None = None
+) -> tuple[np.ndarray, list[str]]:
     """0-1 columns of the most frequent texts; the rest becomes ``others``.
 
     The columns come in the order of frequency after that, so ``others`` stands where its count puts it; equals come in the
@@ -120,7 +122,9 @@ def city_features(streets: Streets, vocab: Mapping[str, list[str]] | None = None
         the data.
     """
     if vocab is not None and set(vocab) != set(BLOCKS):
-        raise UserError(f"category_vocab has the blocks {sorted(vocab)}, expected {sorted(BLOCKS)}; take another city's vocab")
+        raise UserError(
+            f"category_vocab has the blocks {sorted(vocab)}, expected {sorted(BLOCKS)}; take another city's vocab"
+        )
     n, found = streets.num_nodes, {}
     columns = {
         "landuse": np.array(["nan"] * n, dtype=object) if streets.landuse is None else streets.landuse,
@@ -131,7 +135,9 @@ def city_features(streets: Streets, vocab: Mapping[str, list[str]] | None = None
     for block, (kept, width) in BLOCKS.items():
         coded[block], found[block] = one_hot(columns[block], kept, width, None if vocab is None else list(vocab[block]))
     speed = impute_speed(streets.speed, streets.highway)
-    rows = np.column_stack([streets.length, speed, *(coded[block] for block in ("oneway", "lanes", "reversed", "highway"))])
+    rows = np.column_stack(
+        [streets.length, speed, *(coded[block] for block in ("oneway", "lanes", "reversed", "highway"))]
+    )
     edge_index, edge_attr = merge_both_ways(streets.source, streets.target, rows, n)
     x_node = np.column_stack([streets.x, streets.y, streets.street_count, coded["landuse"]])
     incoming = np.zeros((n, rows.shape[1]))

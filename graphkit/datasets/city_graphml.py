@@ -22,8 +22,9 @@ Attributes = Mapping[str, Any]
 
 
 def streets_from_networkx(graph: nx.Graph, name: str | None = None) -> Streets:
-    """Streets of a graph with osmnx's attributes: ``x``, ``y`` (or ``lon``, ``lat``) and perhaps ``street_count`` and ``landuse`` of
-    nodes; ``length`` and perhaps ``oneway``, ``reversed``, ``lanes``, ``highway``, ``maxspeed`` or ``speed_kph`` of edges.
+    """Streets of a graph with osmnx's attributes: ``x``, ``y`` (or ``lon``, ``lat``) and perhaps ``street_count`` and
+    ``landuse`` of nodes; ``length`` and perhaps ``oneway``, ``reversed``, ``lanes``, ``highway``, ``maxspeed`` or ``speed_kph``
+    of edges.
 
     Edges of an undirected graph are streets for both ways. A missing length is the straight one.
 
@@ -93,14 +94,20 @@ def read_graphml(path: str | Path) -> Streets:
 
 
 def _streets(
-    name: str, nodes: Iterable[tuple[Any, Attributes]], edges: Iterable[tuple[Any, Any, Attributes]], directed: bool, crs: str
+    name: str,
+    nodes: Iterable[tuple[Any, Attributes]],
+    edges: Iterable[tuple[Any, Any, Attributes]],
+    directed: bool,
+    crs: str,
 ) -> Streets:
     nodes = list(nodes)
     number = {node: i for i, (node, _) in enumerate(nodes)}
     x, y, kind = _positions(name, nodes)
     counts = [_count(name, node, data) for node, data in nodes]
     uses = [_text(data.get("landuse")) for _, data in nodes]
-    columns: dict[str, list[Any]] = {key: [] for key in ("source", "target", "length", "given", "speed", "oneway", "reversed", "lanes", "highway")}  # fmt: skip
+    columns: dict[str, list[Any]] = {
+        key: [] for key in ("source", "target", "length", "given", "speed", "oneway", "reversed", "lanes", "highway")
+    }
     for u, v, data in edges:
         if u not in number or v not in number:
             raise UserError(f"{name}: a street leads to {u if u not in number else v}, which is no node of the file")
@@ -108,10 +115,16 @@ def _streets(
         length = data.get("length")
         given = length not in (None, "")
         row = {
-            "source": number[u], "target": number[v], "given": given, "length": _number(name, "length", length) if given else math.nan,
-            "speed": speed_of(data.get("speed_kph", data.get("maxspeed", ""))), "oneway": oneway, "reversed": turned,
-            "lanes": _text(data.get("lanes")), "highway": _text(data.get("highway")),
-        }  # fmt: skip
+            "source": number[u],
+            "target": number[v],
+            "given": given,
+            "length": _number(name, "length", length) if given else math.nan,
+            "speed": speed_of(data.get("speed_kph", data.get("maxspeed", ""))),
+            "oneway": oneway,
+            "reversed": turned,
+            "lanes": _text(data.get("lanes")),
+            "highway": _text(data.get("highway")),
+        }
         rows = [row]
         if not directed:
             rows.append({**row, "source": row["target"], "target": row["source"], "reversed": "True"})
@@ -121,8 +134,8 @@ def _streets(
     arrays = {key: np.array(columns.pop(key), dtype=np.int64) for key in ("source", "target")}
     length = np.array(columns.pop("length"), dtype=np.float64)
     # only what the source leaves out is measured here; a length that is NaN there is a mistake to be named
-    given = np.array(columns.pop("given"), dtype=bool)
-    length = np.where(given, length, street_length(x, y, arrays["source"], arrays["target"], kind))
+    measured = ~np.array(columns.pop("given"), dtype=bool)
+    length = np.where(measured, street_length(x, y, arrays["source"], arrays["target"], kind), length)
     return Streets(
         name, **arrays, length=length, x=x, y=y, **columns,
         street_count=None if any(count is None for count in counts) else counts,
@@ -153,7 +166,9 @@ def _positions(name: str, nodes: list[tuple[Any, Attributes]]) -> tuple[np.ndarr
             for node, data in nodes
             if any(data.get(key) in (None, "") for key in ("x", "y")) and any(data.get(key) in (None, "") for key in ("lon", "lat"))
         )  # fmt: skip
-        raise UserError(f"{name}: node {lost} has no coordinates; a street network needs x and y (or lon and lat) for every node")
+        raise UserError(
+            f"{name}: node {lost} has no coordinates; a street network needs x and y (or lon and lat) for every node"
+        )
     return found[:, 0], found[:, 1], "plane"
 
 

@@ -50,7 +50,13 @@ def quantile_labels(score: np.ndarray, n_classes: int = 10, *, compat: bool = Fa
 
 
 def split_city(
-    n: int, shares: Sequence[float], *, seed: int = 0, kind: str = "random", x: np.ndarray | None = None, y: np.ndarray | None = None
+    n: int,
+    shares: Sequence[float],
+    *,
+    seed: int = 0,
+    kind: str = "random",
+    x: np.ndarray | None = None,
+    y: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Masks ``[n]`` of train, valid and test.
 
@@ -76,7 +82,12 @@ def split_city(
     if kind not in SPLIT_KINDS:
         raise UserError(nearest(str(kind), SPLIT_KINDS, "split_kind"))
     shares = [float(share) for share in shares]
-    if len(shares) != 3 or not all(0 <= share <= 1 for share in shares) or abs(sum(shares) - 1) > 1e-9 or shares[0] == 0:
+    if (
+        len(shares) != 3
+        or not all(0 <= share <= 1 for share in shares)
+        or abs(sum(shares) - 1) > 1e-9
+        or shares[0] == 0
+    ):
         raise UserError(f"split is {tuple(shares)}, expected shares of train, valid and test that sum to 1")
     rng = np.random.RandomState(seed)
     sizes = [int(shares[0] * n), int(shares[1] * n)]
@@ -89,7 +100,7 @@ def split_city(
         order, ends = np.concatenate(drawn), np.cumsum([len(block) for block in drawn])
         # whole blocks: each split ends where the block does that fills it
         first = int(ends[np.searchsorted(ends, sizes[0])]) if sizes[0] else 0
-        second = int(ends[min(np.searchsorted(ends, first + sizes[1]), len(ends) - 1)]) if sizes[1] else first
+        second = int(ends[min(int(np.searchsorted(ends, first + sizes[1])), len(ends) - 1)]) if sizes[1] else first
         sizes = [first, second - first]
     masks = {}
     for split, part in zip(("train", "valid", "test"), np.split(order, np.cumsum(sizes)), strict=True):

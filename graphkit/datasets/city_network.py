@@ -25,9 +25,9 @@ _VERSION = 1  # of the processed form
 class CityNetwork:
     """One of the four City-Networks: ``data[0]`` is PyG's container.
 
-    In order these are looked for: the folder ``root/NAME/raw/NAME``, the archive ``root/NAME/raw/NAME.tar.gz`` (where PyG's loader puts
-    them), the processed form in graphkit's cache, and at last the network (never with ``GRAPHKIT_OFFLINE=1``), at the address of a
-    commit instead of a branch. Unlike PyG's loader, the archive is compared with the published one, both sets of features
+    In order these are looked for: the folder ``root/NAME/raw/NAME``, the archive ``root/NAME/raw/NAME.tar.gz`` (where PyG's
+    loader puts them), the processed form in graphkit's cache, and at last the network (never with ``GRAPHKIT_OFFLINE=1``),
+    at the address of a commit instead of a branch. Unlike PyG's loader, the archive is compared with the published one, both sets of features
     come from one processed form, masks are bool, and a processed form alone is enough.
 
     Args:
@@ -82,7 +82,9 @@ class CityNetwork:
             raise UserError(nearest(self.name, CITIES, "city"))
         if source is None and root is None:
             raise UserError("root is missing; give the folder that holds or shall hold NAME/raw/NAME.tar.gz")
-        self.city = self._city(None if root is None else Path(root), None if source is None else Path(source), verify, force_reload)
+        self.city = self._city(
+            None if root is None else Path(root), None if source is None else Path(source), verify, force_reload
+        )
         self._keep_edge_attr, self._mask_type, self._standardize = keep_edge_attr, mask_type, standardize
 
     def __len__(self) -> int:
@@ -118,7 +120,9 @@ class CityNetwork:
     def _city(self, root: Path | None, source: Path | None, verify: str, again: bool) -> CityGraph:
         if source is not None:
             if not source.exists():
-                raise UserError(f"there is no file or folder {source}; expected {self.name}.tar.gz or a folder of its .pt files")
+                raise UserError(
+                    f"there is no file or folder {source}; expected {self.name}.tar.gz or a folder of its .pt files"
+                )
             return self._read(source, verify, again)
         assert root is not None
         raw = root / self.name / "raw"
@@ -145,7 +149,9 @@ class CityNetwork:
         if processed.is_file() and not again:
             with contextlib.suppress(UserError):
                 return CityGraph.load(processed)
-        city = read_city(place, self.name, verify="strict" if verify == "strict" else "off")  # a warning was given above
+        city = read_city(
+            place, self.name, verify="strict" if verify == "strict" else "off"
+        )  # a warning was given above
         with contextlib.suppress(OSError):  # a cache that cannot be written to is no error
             city.save(processed)
         return city
@@ -153,7 +159,9 @@ class CityNetwork:
     def _fetch(self, address: str, raw: Path, archive: Path) -> None:
         by_hand = f"or place it by hand as {archive}"
         if os.environ.get("GRAPHKIT_OFFLINE", "0") not in ("", "0"):
-            raise UserError(f"{archive} is not there and GRAPHKIT_OFFLINE is set; unset it to fetch {address}, {by_hand}")
+            raise UserError(
+                f"{archive} is not there and GRAPHKIT_OFFLINE is set; unset it to fetch {address}, {by_hand}"
+            )
         try:
             retrieve(address, raw, archive.name, None)
         except requests.exceptions.RequestException as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import itertools
 import math
 import warnings
 from collections.abc import Iterable, Iterator
@@ -115,7 +116,9 @@ def _pbf(path: Path) -> tuple[dict[int, tuple[float, float]], list[Way], list[tu
     try:
         import osmium
     except ImportError:
-        raise UserError(f"{path.name} is a PBF file, which needs osmium; install graphkit-torch[osm], or convert it to .osm") from None
+        raise UserError(
+            f"{path.name} is a PBF file, which needs osmium; install graphkit-torch[osm], or convert it to .osm"
+        ) from None
     place: dict[int, tuple[float, float]] = {}
     ways: list[Way] = []
     uses: list[tuple[list[int], str]] = []
@@ -154,7 +157,7 @@ def _segments(ways: Iterable[Way], place: dict[int, tuple[float, float]]) -> tup
         cut += len(refs) != sum(map(len, pieces))
         text = {key: tags.get(key, "nan") for key in ("lanes", "highway", "maxspeed")}
         for piece in pieces:
-            steps = [(a, b) for a, b in zip(piece, piece[1:], strict=False) if a != b]
+            steps = [(a, b) for a, b in itertools.pairwise(piece) if a != b]
             segments += [Segment(a, b, number, one_way, False, text) for a, b in steps]
             if not one_way:
                 segments += [Segment(b, a, number, one_way, True, text) for a, b in steps]
@@ -172,31 +175,48 @@ def _present(refs: list[int], place: dict[int, tuple[float, float]]) -> Iterator
 
 
 def _streets(
-    path: Path, segments: list[Segment], place: dict[int, tuple[float, float]], uses: list[tuple[list[int], str]], meta: dict[str, Any]
+    path: Path,
+    segments: list[Segment],
+    place: dict[int, tuple[float, float]],
+    uses: list[tuple[list[int], str]],
+    meta: dict[str, Any],
 ) -> Streets:
     nodes = sorted({end for segment in segments for end in (segment.source, segment.target)})
     number = {node: i for i, node in enumerate(nodes)}
     x, y = (np.array([place[node][axis] for node in nodes], dtype=np.float64) for axis in (0, 1))
-    ends = [np.array([number[getattr(segment, end)] for segment in segments], dtype=np.int64) for end in ("source", "target")]
-    length = street_length(x, y, *ends, "lonlat")
+    ends = [
+        np.array([number[getattr(segment, end)] for segment in segments], dtype=np.int64)
+        for end in ("source", "target")
+    ]
+    length = street_length(x, y, ends[0], ends[1], "lonlat")
     paths, count = simplify(segments, length.tolist())
     kept = sorted({end for one in paths for end in (one.source, one.target)})
     junction = {node: i for i, node in enumerate(kept)}
     where = np.array([number[node] for node in kept], dtype=np.int64)
     name = path.name.split(".")[0]
     streets = Streets(
-        name, [junction[one.source] for one in paths], [junction[one.target] for one in paths], [one.length for one in paths], x[where], y[where],
+        name,
+        [junction[one.source] for one in paths],
+        [junction[one.target] for one in paths],
+        [one.length for one in paths],
+        x[where],
+        y[where],
         speed=[speed_of(one.text["maxspeed"]) if one.text["maxspeed"] != "nan" else math.nan for one in paths],
-        oneway=[one.oneway for one in paths], reversed=[one.reversed for one in paths], lanes=[one.text["lanes"] for one in paths],
-        highway=[one.text["highway"] for one in paths], street_count=[count[node] for node in kept], node_ids=[str(node) for node in kept],
+        oneway=[one.oneway for one in paths],
+        reversed=[one.reversed for one in paths],
+        lanes=[one.text["lanes"] for one in paths],
+        highway=[one.text["highway"] for one in paths],
+        street_count=[count[node] for node in kept],
+        node_ids=[str(node) for node in kept],
         meta={**meta, "licence": "OpenStreetMap contributors, ODbL"},
-    )  # fmt: skip
+    )
     points = [(place[ref], use) for refs, use in uses for ref in refs if ref in place]
     if points:
         from scipy.spatial import cKDTree
 
         origin = float(streets.x.mean()), float(streets.y.mean())
-        tagged = np.stack(local_metres(*np.array([point for point, _ in points]).T, origin), 1)
+        lon, lat = np.array([point for point, _ in points]).T
+        tagged = np.stack(local_metres(lon, lat, origin), 1)
         found = cKDTree(tagged).query(np.stack(local_metres(streets.x, streets.y, origin), 1))[1]
         streets.landuse = np.array([*(points[which][1] for which in found), None], dtype=object)[:-1]
         streets.meta["landuse"] = "nearest tagged node, in metres"

@@ -85,7 +85,9 @@ def simplify(segments: Sequence[Segment], length: Sequence[float]) -> tuple[list
                 streets.append(_street(chain, segments, length))
                 path = (start, *(segments[number].target for number in chain))
                 ends[min(path, path[::-1]), _way(chain, segments)] += 1
-    count: Counter[int] = Counter({node: 0 for node in sorted({end for one in streets for end in (one.source, one.target)})})
+    count: Counter[int] = Counter(
+        {node: 0 for node in sorted({end for one in streets for end in (one.source, one.target)})}
+    )
     for path, _ in ends:
         count[path[0]] += 1
         count[path[-1]] += 1
@@ -101,7 +103,9 @@ def _stays(node: int, segments: Sequence[Segment], out: list[int], into: list[in
     return not (len(neighbours) == 2 and degree in (2, 4))
 
 
-def _follow(first: int, segments: Sequence[Segment], out: dict[int, list[int]], stays: set[int], used: list[bool]) -> list[int]:
+def _follow(
+    first: int, segments: Sequence[Segment], out: dict[int, list[int]], stays: set[int], used: list[bool]
+) -> list[int]:
     chain = [first]
     used[first] = True
     while (here := segments[chain[-1]].target) not in stays:

@@ -98,8 +98,10 @@ def _synthetic(text: str) -> Streets:
         if len(numbers) > 2:
             raise ValueError
     except ValueError:
-        raise UserError(f"the source is {text!r}, expected synthetic:KIND:N:SEED with whole numbers, such as synthetic:city:2000:0") from None  # fmt: skip
-    return synthetic_streets(parts[0], *numbers[:1], **({"seed": numbers[1]} if len(numbers) > 1 else {}))
+        raise UserError(
+            f"the source is {text!r}, expected synthetic:KIND:N:SEED with whole numbers, such as synthetic:city:2000:0"
+        ) from None
+    return synthetic_streets(parts[0], *numbers[:1], seed=numbers[1] if len(numbers) > 1 else 0)
 
 
 def _sha256(path: Path) -> str:

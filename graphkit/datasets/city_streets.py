@@ -47,24 +47,31 @@ class Streets:
     """
 
     name: str
-    source: np.ndarray
-    target: np.ndarray
-    length: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    speed: np.ndarray = None  # type: ignore[assignment]
-    oneway: np.ndarray = None  # type: ignore[assignment]
-    reversed: np.ndarray = None  # type: ignore[assignment]
-    lanes: np.ndarray = None  # type: ignore[assignment]
-    highway: np.ndarray = None  # type: ignore[assignment]
-    street_count: np.ndarray = None  # type: ignore[assignment]
-    landuse: np.ndarray | None = None
+    # whatever holds the columns is handed in; arrays of the types above are kept
+    source: Any
+    target: Any
+    length: Any
+    x: Any
+    y: Any
+    speed: Any = None
+    oneway: Any = None
+    reversed: Any = None
+    lanes: Any = None
+    highway: Any = None
+    street_count: Any = None
+    landuse: Any = None
     node_ids: list[str] | None = None
     crs: str = "lonlat"
     meta: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for key, kind in (("source", np.int64), ("target", np.int64), ("length", np.float64), ("x", np.float64), ("y", np.float64)):  # fmt: skip
+        for key, kind in (
+            ("source", np.int64),
+            ("target", np.int64),
+            ("length", np.float64),
+            ("x", np.float64),
+            ("y", np.float64),
+        ):
             setattr(self, key, np.asarray(getattr(self, key), dtype=kind).reshape(-1))
         rows = len(self.source)
         self.speed = np.full(rows, np.nan) if self.speed is None else np.asarray(self.speed, dtype=np.float64)
@@ -93,15 +100,20 @@ class Streets:
             raise UserError(f"{name}: crs is {self.crs!r}, expected 'lonlat' (degrees) or 'plane' (metres)")
         ends = np.concatenate([self.source, self.target])
         if len(ends) and not (ends.min() >= 0 and ends.max() < n):
-            raise UserError(f"{name}: a street ends at junction {ends.min() if ends.min() < 0 else ends.max()}, expected ids in [0, {n})")  # fmt: skip
+            raise UserError(
+                f"{name}: a street ends at junction {ends.min() if ends.min() < 0 else ends.max()}, expected ids in [0, {n})"
+            )
         lost = ~(np.isfinite(self.x) & np.isfinite(self.y))
         if lost.any():
-            raise UserError(f"{name}: junction {self.node_name(int(lost.argmax()))} has no position; give every junction x and y")  # fmt: skip
+            raise UserError(
+                f"{name}: junction {self.node_name(int(lost.argmax()))} has no position; give every junction x and y"
+            )
         bad = ~(np.isfinite(self.length) & (self.length >= 0))
         if bad.any():
             row = int(bad.argmax())
+            start, end = (self.node_name(int(ends[row])) for ends in (self.source, self.target))
             raise UserError(
-                f"{name}: the street from {self.node_name(int(self.source[row]))} to {self.node_name(int(self.target[row]))} has length "
+                f"{name}: the street from {start} to {end} has length "
                 f"{self.length[row]}, expected metres that are finite and not negative; mend or leave out the street"
             )
 
@@ -112,7 +124,9 @@ class Streets:
         """The streets among some junctions (``[N]`` bool); their street counts stay those of the whole network."""
         number = np.cumsum(keep) - 1
         rows = keep[self.source] & keep[self.target]
-        of_rows = {key: getattr(self, key)[rows] for key in ("length", "speed", "oneway", "reversed", "lanes", "highway")}
+        of_rows = {
+            key: getattr(self, key)[rows] for key in ("length", "speed", "oneway", "reversed", "lanes", "highway")
+        }
         return replace(
             self, source=number[self.source[rows]], target=number[self.target[rows]], **of_rows,
             x=self.x[keep], y=self.y[keep], street_count=self.street_count[keep],
@@ -133,7 +147,9 @@ class Streets:
 
         n = self.num_nodes
         ones = np.ones(len(self.source), dtype=np.int8)
-        parts, label = connected_components(coo_matrix((ones, (self.source, self.target)), shape=(n, n)), directed=False)
+        parts, label = connected_components(
+            coo_matrix((ones, (self.source, self.target)), shape=(n, n)), directed=False
+        )
         if n:
             size = np.bincount(label, minlength=parts)
             first = np.full(parts, n)
@@ -151,7 +167,9 @@ class Streets:
                 kept.meta = {**self.meta, "left_out": {"parts": int(parts) - 1, "junctions": int(n - size[best])}}
                 return kept
         what = "no junction" if not n else "a single junction" if n == 1 else "no street between two junctions"
-        raise UserError(f"{self.name} has {what}; a city needs at least two junctions and a street: choose a larger place")
+        raise UserError(
+            f"{self.name} has {what}; a city needs at least two junctions and a street: choose a larger place"
+        )
 
     def digest(self) -> str:
         """SHA-256 of all columns."""
@@ -190,7 +208,9 @@ def count_streets(source: np.ndarray, target: np.ndarray, oneway: np.ndarray, n:
     return count.astype(np.int64)
 
 
-def local_metres(lon: np.ndarray, lat: np.ndarray, origin: tuple[float, float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+def local_metres(
+    lon: np.ndarray, lat: np.ndarray, origin: tuple[float, float] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """East and north in metres from an origin (longitude, latitude), on the plane that touches the sphere; None: the mean.
 
     Example:

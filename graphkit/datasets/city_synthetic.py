@@ -15,7 +15,18 @@ __all__ = ["KINDS", "synthetic_streets"]
 KINDS = ("grid", "gabriel", "rng", "delaunay", "growth", "city")
 _CLASSES = ("primary", "secondary", "tertiary", "residential", "living_street", "service")
 _SPEED = (70.0, 50.0, 50.0, 30.0, 20.0, 20.0)
-_LANDUSE = ("residential", "commercial", "industrial", "retail", "farmland", "forest", "grass", "cemetery", "allotments", "meadow")
+_LANDUSE = (
+    "residential",
+    "commercial",
+    "industrial",
+    "retail",
+    "farmland",
+    "forest",
+    "grass",
+    "cemetery",
+    "allotments",
+    "meadow",
+)
 
 Plan = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Positions ``[N, 2]`` in metres, streets ``[M, 2]``, tier ``[M]`` (0 the most important)."""
@@ -28,8 +39,8 @@ def synthetic_streets(
 
     ``"grid"``: a lattice with moved junctions (0.15 of the spacing), a quarter of its streets taken out and a few diagonals.
     ``"gabriel"``, ``"rng"``, ``"delaunay"``: points that keep a distance, and of their neighbourhood graph a random spanning tree
-    and further edges up to 1.35 a junction, short ones first. ``"growth"``: settlements join the nearest street one after the other.
-    ``"city"``: arterials, lattices of several spacings and directions, grown suburbs, and a river with few bridges.
+    and further edges up to 1.35 a junction, short ones first. ``"growth"``: settlements join the nearest street one after the
+    other. ``"city"``: arterials, lattices of several spacings and directions, grown suburbs, and a river with few bridges.
 
     Lengths are straight ones times a detour (lognormal, mean 1.08, at least 1). Classes follow the importance of a street, four of
     five streets lack ``lanes``, a tenth of the inner ones are one-way, land use is that of the nearest of labelled centres.
@@ -59,13 +70,23 @@ def synthetic_streets(
     plans: dict[str, Any] = {"grid": _grid, "growth": _growth, "city": _city}
     place, pairs, tier = plans[kind](n, rng) if kind in plans else _neighbourhood(n, rng, kind)
     place, pairs, tier = _hanging_together(place * spacing, pairs, tier)
-    return _dressed(f"synthetic-{kind}-{n}-{seed}", place, pairs, tier, rng, origin, {"kind": kind, "n": n, "seed": seed, "spacing": spacing})  # fmt: skip
+    return _dressed(
+        f"synthetic-{kind}-{n}-{seed}",
+        place,
+        pairs,
+        tier,
+        rng,
+        origin,
+        {"kind": kind, "n": n, "seed": seed, "spacing": spacing},
+    )
 
 
 def _grid(n: int, rng: np.random.Generator, jitter: float = 0.15, gone: float = 0.25, diagonal: float = 0.02) -> Plan:
     width = max(2, round((n * 1.05) ** 0.5))
     ids = np.arange(width * width).reshape(width, width)
-    place = np.stack(np.meshgrid(np.arange(width), np.arange(width), indexing="ij"), -1).reshape(-1, 2) - (width - 1) / 2
+    place = (
+        np.stack(np.meshgrid(np.arange(width), np.arange(width), indexing="ij"), -1).reshape(-1, 2) - (width - 1) / 2
+    )
     place = place + rng.normal(0, jitter, place.shape)
     pairs, tier = [], []
     for axis, (a, b) in enumerate(((ids[1:], ids[:-1]), (ids[:, 1:], ids[:, :-1]))):
@@ -182,8 +203,9 @@ class _Roads:
         (ax, ay), (bx, by) = self.place[a], self.place[b]
         steps = int(max(abs(ax - bx), abs(ay - by)) / self.cell * 2) + 1
         seen = {
-            (int((ax + (bx - ax) * t / steps) // self.cell), int((ay + (by - ay) * t / steps) // self.cell)) for t in range(steps + 1)
-        }  # fmt: skip
+            (int((ax + (bx - ax) * t / steps) // self.cell), int((ay + (by - ay) * t / steps) // self.cell))
+            for t in range(steps + 1)
+        }
         for key in sorted(seen):
             self.cells[key].append(number)
 
@@ -243,7 +265,9 @@ def _grow(roads: _Roads, n: int, rng: np.random.Generator, side: float, blocked:
         joined: list[tuple[float, float]] = []
         for distance, number, share, px, py in seen:
             hidden = any((px - qx) ** 2 + (py - qy) ** 2 < distance**2 for qx, qy in joined)
-            crossing = blocked is not None and any(blocked(x + (px - x) * t / 4, y + (py - y) * t / 4) for t in range(1, 5))
+            crossing = blocked is not None and any(
+                blocked(x + (px - x) * t / 4, y + (py - y) * t / 4) for t in range(1, 5)
+            )
             if hidden or crossing or not roads.alive[number]:
                 continue
             end = roads.join(number, share, px, py)
@@ -260,7 +284,9 @@ def _arterials(roads: _Roads, rng: np.random.Generator, side: float, count: int)
         offset = rng.uniform(-0.15, 0.15) * side
         along = np.arange(-side / 2, side / 2 + 1e-9, 1.4)
         bend = np.cumsum(rng.normal(0, 0.12, len(along)))
-        line_place = np.stack([along, offset + bend - bend.mean()], 1) @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # fmt: skip
+        line_place = np.stack([along, offset + bend - bend.mean()], 1) @ np.array(
+            [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+        )
         before = None
         for x, y in line_place.tolist():
             seen = [entry for entry in roads.near(x, y, 1) if before is None or before not in roads.ends[entry[1]]]
@@ -306,8 +332,10 @@ def _lattices(roads: _Roads, n: int, rng: np.random.Generator, side: float, wate
     for district, (cx, cy) in enumerate(centres.tolist()):
         width = max(2, int((n * 0.09) ** 0.5))
         spacing, angle = rng.uniform(0.75, 1.15), rng.uniform(0, np.pi / 2)
-        grid = (np.stack(np.meshgrid(np.arange(width), np.arange(width), indexing="ij"), -1) - (width - 1) / 2) * spacing
-        spots = _turned((grid + rng.normal(0, 0.06, grid.shape)).reshape(-1, 2), float(angle)) + (cx, cy)
+        grid = (
+            np.stack(np.meshgrid(np.arange(width), np.arange(width), indexing="ij"), -1) - (width - 1) / 2
+        ) * spacing
+        spots = (*_turned((grid + rng.normal(0, 0.06, grid.shape)).reshape(-1, 2), float(angle)), cx, cy)
         gone = rng.random((2, width * width)) < 0.2
         number: dict[int, int] = {}
         own = np.linalg.norm(spots[:, None] - centres[None], axis=2).argmin(1) == district
@@ -318,11 +346,15 @@ def _lattices(roads: _Roads, n: int, rng: np.random.Generator, side: float, wate
                 for axis, back in ((0, width), (1, 1)):
                     other = spot - back
                     if other in number and (axis == 0 or spot % width) and not gone[axis, spot]:
-                        roads.street(number[other], number[spot], 2 if (spot // width if axis else spot % width) % 5 == 2 else 3)
+                        roads.street(
+                            number[other], number[spot], 2 if (spot // width if axis else spot % width) % 5 == 2 else 3
+                        )
         for spot, node in number.items():
             x, y = spots[spot].tolist()
             edge = spot // width in (0, width - 1) or spot % width in (0, width - 1)
-            seen = [entry for entry in roads.near(x, y, 1) if node not in roads.ends[entry[1]] and roads.tier[entry[1]] <= 1]
+            seen = [
+                entry for entry in roads.near(x, y, 1) if node not in roads.ends[entry[1]] and roads.tier[entry[1]] <= 1
+            ]
             if seen and seen[0][0] < (1.6 if edge else 0.9):
                 roads.street(node, roads.join(seen[0][1], *seen[0][2:]), 3)
 
@@ -334,15 +366,23 @@ def _hanging_together(place: np.ndarray, pairs: np.ndarray, tier: np.ndarray) ->
     pairs = np.sort(pairs, axis=1)
     pairs, first = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0, return_index=True)
     tier, n = tier[first], len(place)
-    label = connected_components(coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n)), directed=False)[1]
+    label = connected_components(
+        coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n)), directed=False
+    )[1]
     keep = label == np.bincount(label).argmax()
     number, rows = np.cumsum(keep) - 1, keep[pairs[:, 0]]
     return place[keep], number[pairs[rows]], tier[rows]
 
 
 def _dressed(
-    name: str, place: np.ndarray, pairs: np.ndarray, tier: np.ndarray, rng: np.random.Generator, origin: tuple[float, float], meta: dict[str, Any]
-) -> Streets:  # fmt: skip
+    name: str,
+    place: np.ndarray,
+    pairs: np.ndarray,
+    tier: np.ndarray,
+    rng: np.random.Generator,
+    origin: tuple[float, float],
+    meta: dict[str, Any],
+) -> Streets:
     """Lengths, classes, lanes, directions and land use."""
     from scipy.spatial import cKDTree
 
@@ -356,7 +396,9 @@ def _dressed(
     lanes[rng.random(m) < 0.8] = "nan"
     oneway = (tier >= 2) & (rng.random(m) < 0.1)
     centres = place[rng.choice(len(place), max(4, len(place) // 150), replace=False)]
-    use = np.array(_LANDUSE, dtype=object)[rng.choice(len(_LANDUSE), len(centres), p=np.array([30, 14, 12, 8, 8, 8, 8, 4, 4, 4]) / 100)]
+    use = np.array(_LANDUSE, dtype=object)[
+        rng.choice(len(_LANDUSE), len(centres), p=np.array([30, 14, 12, 8, 8, 8, 8, 4, 4, 4]) / 100)
+    ]
     east, north = local_metres(np.array([origin[0], origin[0] + 1]), np.array([origin[1], origin[1] + 1]), origin)
     lon, lat = origin[0] + place[:, 0] / east[1], origin[1] + place[:, 1] / north[1]
     rows = np.concatenate([np.arange(m), np.flatnonzero(~oneway)])

@@ -19,7 +19,9 @@ __all__ = ["read_minnesota", "read_spatial", "read_street_tables", "read_tntp", 
 _ENDS = {"source": ("source", "u", "from"), "target": ("target", "v", "to")}
 
 
-def streets_from_tables(streets: Any, junctions: Any, *, name: str = "streets", directed: bool = False, crs: str | None = None) -> Streets:  # fmt: skip
+def streets_from_tables(
+    streets: Any, junctions: Any, *, name: str = "streets", directed: bool = False, crs: str | None = None
+) -> Streets:
     """Streets of two tables, each a mapping of columns or a pandas frame.
 
     Args:
@@ -43,19 +45,25 @@ def streets_from_tables(streets: Any, junctions: Any, *, name: str = "streets", 
     number = {node: i for i, node in enumerate(ids)}
     if len(number) != len(ids):
         raise UserError(f"{name}: a junction has two rows; give every id once")
-    x, y = (_floats(name, key, _column(name, nodes, *names)) for key, names in (("x", ("x", "lon")), ("y", ("y", "lat"))))
+    x, y = (
+        _floats(name, key, _column(name, nodes, *names)) for key, names in (("x", ("x", "lon")), ("y", ("y", "lat")))
+    )
     for end in ends:
         if lost := next((str(node) for node in end if str(node) not in number), None):
             raise UserError(f"{name}: a street leads to junction {lost!r}, which the table of junctions lacks")
     source, target = (np.array([number[str(node)] for node in end], dtype=np.int64) for end in ends)
     kind = crs or ("lonlat" if (np.abs(x) <= 180).all() and (np.abs(y) <= 90).all() else "plane")
-    length = _floats(name, "length", edges["length"]) if "length" in edges else street_length(x, y, source, target, kind)
+    length = (
+        _floats(name, "length", edges["length"]) if "length" in edges else street_length(x, y, source, target, kind)
+    )
     optional: dict[str, Any] = {key: edges[key] for key in ("lanes", "highway") if key in edges}
     optional = {key: ["nan" if _missing(value) else value for value in values] for key, values in optional.items()}
     speed = next((edges[key] for key in ("speed", "speed_kph", "maxspeed") if key in edges), None)
     if speed is not None:
         optional["speed"] = np.array([math.nan if _missing(value) else speed_of(value) for value in speed])
-    oneway = np.array([str(value).strip().lower() in ("true", "yes", "1") for value in edges.get("oneway", [""] * len(source))])
+    oneway = np.array(
+        [str(value).strip().lower() in ("true", "yes", "1") for value in edges.get("oneway", [""] * len(source))]
+    )
     optional["oneway"] = oneway.astype(bool)
     of_nodes = {key: nodes[key] for key in ("street_count", "landuse") if key in nodes}
     rows: dict[str, Any] = {"source": source, "target": target, "length": length, **optional}
@@ -78,15 +86,17 @@ def _both_ways(rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_street_tables(path: str | Path) -> Streets:
-    """``edges.csv`` beside ``nodes.csv`` (or ``.tsv``), or ``PREFIXedges.csv`` beside ``PREFIXnodes.csv``, each with a header; for the
-    columns see :func:`streets_from_tables`.
+    """``edges.csv`` beside ``nodes.csv`` (or ``.tsv``), or ``PREFIXedges.csv`` beside ``PREFIXnodes.csv``, each with a header; for
+    the columns see :func:`streets_from_tables`.
 
     Raises:
         UserError: for a missing file, and as :func:`streets_from_tables`.
     """
     path = Path(path)
     if not path.stem.endswith("edges"):
-        raise UserError(f"{path.name} is no table of streets; name it edges{path.suffix} and put nodes{path.suffix} beside it")
+        raise UserError(
+            f"{path.name} is no table of streets; name it edges{path.suffix} and put nodes{path.suffix} beside it"
+        )
     beside = path.with_name(path.stem.removesuffix("edges") + "nodes" + path.suffix)
     tables = []
     for file in (path, beside):
@@ -98,7 +108,9 @@ def read_street_tables(path: str | Path) -> Streets:
         except (csv.Error, UnicodeDecodeError) as error:
             raise UserError(f"{file} is no table ({error})") from None
         tables.append({key: [row[key] for row in rows] for key in (rows[0] if rows else {}) if key})
-    return streets_from_tables(*tables, name=path.stem.removesuffix("edges").rstrip("_-.") or path.parent.name or "streets")
+    return streets_from_tables(
+        *tables, name=path.stem.removesuffix("edges").rstrip("_-.") or path.parent.name or "streets"
+    )
 
 
 def read_tntp(path: str | Path, *, zones: bool = False, metres_per_unit: float = 1.0) -> Streets:
@@ -122,14 +134,29 @@ def read_tntp(path: str | Path, *, zones: bool = False, metres_per_unit: float =
             raise UserError(f"the folder {path} holds {len(nets)} files NAME_net.tntp, expected one")
         path = nets[0]
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    head = {line[1 : line.index(">")].strip().upper(): line[line.index(">") + 1 :].strip() for line in lines if line.startswith("<") and ">" in line}  # fmt: skip
+    head = {
+        line[1 : line.index(">")].strip().upper(): line[line.index(">") + 1 :].strip()
+        for line in lines
+        if line.startswith("<") and ">" in line
+    }
     names = next((line.strip("~;\t ").split() for line in lines if line.startswith("~")), None)
-    if "FIRST THRU NODE" not in head or names is None or names[:2] != ["init_node", "term_node"] or "length" not in names:
-        raise UserError(f"{path.name} is no TNTP network: expected <FIRST THRU NODE> and a line '~ init_node term_node ... length'")
+    if (
+        "FIRST THRU NODE" not in head
+        or names is None
+        or names[:2] != ["init_node", "term_node"]
+        or "length" not in names
+    ):
+        raise UserError(
+            f"{path.name} is no TNTP network: expected <FIRST THRU NODE> and a line '~ init_node term_node ... length'"
+        )
     begin = next(i for i, line in enumerate(lines) if line.startswith("~")) + 1
     try:
         table = [line.replace(";", " ").split() for line in lines[begin:] if line.strip(" \t;")]
-        values = {key: np.array([float(row[column]) for row in table]) for column, key in enumerate(names) if key in ("init_node", "term_node", "length", "speed", "link_type", "lanes")}  # fmt: skip
+        values = {
+            key: np.array([float(row[column]) for row in table])
+            for column, key in enumerate(names)
+            if key in ("init_node", "term_node", "length", "speed", "link_type", "lanes")
+        }
         first = 0 if zones else int(head["FIRST THRU NODE"])
     except (ValueError, IndexError) as error:
         raise UserError(f"{path.name} has a broken row or header ({error})") from None
@@ -151,15 +178,29 @@ def read_tntp(path: str | Path, *, zones: bool = False, metres_per_unit: float =
     x, y = (np.array([point[axis] for point in place.values()]) for axis in (0, 1))
     crs = "lonlat" if (np.abs(x) <= 180).all() and (np.abs(y) <= 90).all() else "plane"
     return Streets(
-        path.name.removesuffix("_net.tntp"), source, target, values["length"][keep] * metres_per_unit, x, y, crs=crs,
-        speed=np.where(speed > 0, speed, np.nan), oneway=~back, reversed=[str(bool(b and u > v)) for b, u, v in zip(back, source, target, strict=True)],
-        node_ids=[str(node) for node in place], meta={"length_unit": f"of the file, times {metres_per_unit:g}"}, **texts,
-    )  # fmt: skip
+        path.name.removesuffix("_net.tntp"),
+        source,
+        target,
+        values["length"][keep] * metres_per_unit,
+        x,
+        y,
+        crs=crs,
+        speed=np.where(speed > 0, speed, np.nan),
+        oneway=~back,
+        reversed=[str(bool(b and u > v)) for b, u, v in zip(back, source, target, strict=True)],
+        node_ids=[str(node) for node in place],
+        meta={"length_unit": f"of the file, times {metres_per_unit:g}"},
+        **texts,
+    )
 
 
 def _tntp_nodes(net: Path) -> dict[int, tuple[float, float]]:
     stem = net.name.removesuffix("_net.tntp").lower()
-    beside = [file for file in sorted(net.parent.iterdir()) if file.name.lower().startswith(stem) and "node" in file.name.lower()]
+    beside = [
+        file
+        for file in sorted(net.parent.iterdir())
+        if file.name.lower().startswith(stem) and "node" in file.name.lower()
+    ]
     if not beside:
         raise UserError(f"{net.name} has no node file beside it; put NAME_node.tntp with the coordinates there")
     try:
@@ -198,7 +239,9 @@ def read_spatial(path: str | Path) -> Streets:
         tables.append(table)
     edges, nodes = tables
     columns_of = {"source": edges[:, 1].astype(np.int64), "target": edges[:, 2].astype(np.int64), "length": edges[:, 3]}
-    return streets_from_tables(columns_of, {"id": nodes[:, 0].astype(np.int64), "x": nodes[:, 1], "y": nodes[:, 2]}, name=path.stem)
+    return streets_from_tables(
+        columns_of, {"id": nodes[:, 0].astype(np.int64), "x": nodes[:, 1], "y": nodes[:, 2]}, name=path.stem
+    )
 
 
 def read_minnesota(path: str | Path) -> Streets:
@@ -219,7 +262,9 @@ def read_minnesota(path: str | Path) -> Streets:
         raise UserError(f"{path} is no MATLAB file with A and xy ({error})") from None
     once = matrix.row < matrix.col
     edges = {"source": matrix.row[once], "target": matrix.col[once]}
-    return streets_from_tables(edges, {"id": range(len(place)), "x": place[:, 0], "y": place[:, 1]}, name=Path(path).stem)
+    return streets_from_tables(
+        edges, {"id": range(len(place)), "x": place[:, 0], "y": place[:, 1]}, name=Path(path).stem
+    )
 
 
 def _columns(table: Any) -> dict[str, Any]:

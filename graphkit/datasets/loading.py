@@ -82,7 +82,8 @@ def load(
         direction: for ``"node"``, ``"undirected"`` (both directions of every edge) or ``"stored"`` (as the files have them, with a
             warning where that means nothing); None: what the card says.
         features: for ``"node"``, ``"own"`` (as they are), ``"rows"`` (each row divided by its sum), ``"standardized"`` (columns
-            of quantities at mean 0 and deviation 1), ``"degrees"`` (ln(1 + degree), in and out) or ``"ids"`` (the identity matrix); None: its own, else degrees.
+            of quantities at mean 0 and deviation 1), ``"degrees"`` (ln(1 + degree), in and out) or ``"ids"`` (the identity matrix);
+            None: its own, else degrees.
         valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation
             split; None: all of it. The test split stays whole.
         progress: whether to show a bar while fetching.

@@ -126,8 +126,8 @@ def _in_distribution(distribution: str, member: str) -> tuple[Path, str] | None:
 def where(name: str, root: str | os.PathLike[str] | None = None, *, variant: str | None = None) -> list[Place]:
     """The place of each file of a data set: (file, path or None, origin).
 
-    Origins are ``root``, ``GRAPHKIT_DATA``, a distribution with its version, ``graphkit`` (a sample), ``cache`` and ``missing``. Nothing is
-    fetched or read.
+    Origins are ``root``, ``GRAPHKIT_DATA``, a distribution with its version, ``graphkit`` (a sample), ``cache`` and
+    ``missing``. Nothing is fetched or read.
 
     Raises:
         UserError: for an unknown data set, or a file missing from an explicit root.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -85,8 +85,8 @@ def khop_eccentricity(
     if ball_metric not in _METRICS:
         raise UserError(nearest(str(ball_metric), _METRICS, "ball_metric"))
     graph = as_csr(edge_index, num_nodes)
-    several = isinstance(k, (list, tuple))
-    radii = [_checked(value, ball_metric) for value in (k if several else [k])]  # type: ignore[union-attr, list-item]
+    asked = list(k) if isinstance(k, (list, tuple)) else None
+    radii = [_checked(value, ball_metric) for value in ([k] if asked is None else asked)]
     if not radii:
         raise UserError("k is an empty list; give at least one number")
     by_distance = ball_metric == "distance"
@@ -109,12 +109,12 @@ def khop_eccentricity(
             path_scope == "global",
         )
     )
-    if not several:
+    if asked is None:
         values = KhopBalls(*(value[0] for value in values))
     return values if return_balls else values.eccentricity
 
 
-def _checked(value: float, metric: str) -> float:
+def _checked(value: Any, metric: str) -> float:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not value >= 0 or (metric == "hops" and math.isfinite(value) and value != math.floor(value)):
         kind = "whole number of hops" if metric == "hops" else "distance"
