@@ -27,8 +27,8 @@ class CityNetwork:
 
     In order these are looked for: the folder ``root/NAME/raw/NAME``, the archive ``root/NAME/raw/NAME.tar.gz`` (where PyG's
     loader puts them), the processed form in graphkit's cache, and at last the network (never with ``GRAPHKIT_OFFLINE=1``),
-    at the address of a commit instead of a branch. Unlike PyG's loader, the archive is compared with the published one, both sets of features
-    come from one processed form, masks are bool, and a processed form alone is enough.
+    at the address of a commit instead of a branch. Unlike PyG's loader, the archive is compared with the published one, both
+    sets of features come from one processed form, masks are bool, and a processed form alone is enough.
 
     Args:
         root: folder as PyG's loader has it.

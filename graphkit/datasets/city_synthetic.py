@@ -335,7 +335,7 @@ def _lattices(roads: _Roads, n: int, rng: np.random.Generator, side: float, wate
         grid = (
             np.stack(np.meshgrid(np.arange(width), np.arange(width), indexing="ij"), -1) - (width - 1) / 2
         ) * spacing
-        spots = (*_turned((grid + rng.normal(0, 0.06, grid.shape)).reshape(-1, 2), float(angle)), cx, cy)
+        spots = _turned((grid + rng.normal(0, 0.06, grid.shape)).reshape(-1, 2), float(angle)) + np.array([cx, cy])
         gone = rng.random((2, width * width)) < 0.2
         number: dict[int, int] = {}
         own = np.linalg.norm(spots[:, None] - centres[None], axis=2).argmin(1) == district

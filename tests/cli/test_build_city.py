@@ -9,8 +9,8 @@ from graphkit.datasets.city_archive import read_city
 
 
 def test_written_in_both_forms(tmp_path, capsys):
-    words = ["data", "build-city", "synthetic:gabriel:150:2", "--out", str(tmp_path), "--name", "my town", "--k", "5", "--split", "spatial_block"]  # fmt: skip
-    assert main(words) == 0
+    options = ["--name", "my town", "--k", "5", "--split", "spatial_block"]
+    assert main(["data", "build-city", "synthetic:gabriel:150:2", "--out", str(tmp_path), *options]) == 0
     city = CityGraph.load(tmp_path / "my_town.npz")
     wanted = build_city("synthetic:gabriel:150:2", name="my town", k=5, split_kind="spatial_block")
     assert city.digest == wanted.digest and city.digest[:20] in capsys.readouterr().out.replace("\n", "")
