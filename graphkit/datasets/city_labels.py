@@ -33,7 +33,7 @@ def quantile_labels(score: np.ndarray, n_classes: int = 10, *, compat: bool = Fa
 
     Example:
         >>> quantile_labels(np.array([5.0, 1.0, 3.0, 1.0]), 2).tolist()
-        [1, 0, 1, 0]
+        [1, 0, 0, 0]
         >>> np.bincount(quantile_labels(np.arange(114127.0))).tolist()[8:]
         [11413, 11410]
     """

@@ -35,7 +35,7 @@ def git_blob(path: str | os.PathLike[str]) -> str:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "a"
-        >>> _ = path.write_bytes(b"hello\n")
+        >>> _ = path.write_bytes(b"hello" + bytes([10]))
         >>> git_blob(path)
         'ce013625030ba8dba906f756967f9e9ca394464a'
     """

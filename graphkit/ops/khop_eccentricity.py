@@ -27,6 +27,11 @@ class KhopBalls(NamedTuple):
         eccentricity: float64, distance to the farthest node of the ball.
         size: int64, nodes in the ball, the source among them.
         farthest: int64, the farthest node; the smallest id where several are as far.
+
+    Example:
+        >>> balls = khop_eccentricity(torch.tensor([[0, 1], [1, 2]]), num_nodes=3, k=1, return_balls=True)
+        >>> balls.size.tolist(), balls.farthest.tolist()
+        ([2, 2, 1], [1, 2, 2])
     """
 
     eccentricity: Tensor
