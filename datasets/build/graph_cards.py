@@ -117,7 +117,7 @@ def lrgb() -> list[dict[str, Any]]:
             {"target": "values", "level": "graph", "molecules": True},
             {"graphs": 15535, "features": 174, "edge_features": 13, "values": 11},
             "mae",
-            ["Values are standardised in the files.", "Features are those of peptides-func."],
+            ["Values are standardized in the files.", "Features are those of peptides-func."],
         ),
         (
             "pascalvoc-sp",
@@ -127,7 +127,7 @@ def lrgb() -> list[dict[str, Any]]:
             {"target": "classes", "level": "node"},
             {"graphs": 11355, "features": 14, "edge_features": 2, "classes": 21},
             "macro_f1",
-            ["Features are not standardised, which Toenshoff et al. found to matter.", "Most nodes are background."],
+            ["Features are not standardized, which Toenshoff et al. found to matter.", "Most nodes are background."],
         ),
         (
             "coco-sp",

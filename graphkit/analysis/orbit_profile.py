@@ -15,7 +15,7 @@ class OrbitProfile(NamedTuple):
     """Orbits of each class against those of all nodes.
 
     Attributes:
-        mean: float64 ``[C, 15]``, mean over a class of the standardised log counts.
+        mean: float64 ``[C, 15]``, mean over a class of the standardized log counts.
         standard_error: float64 ``[C, 15]`` of these means; NaN for a class with one node.
         size: int64 ``[C]``, nodes of each class.
 

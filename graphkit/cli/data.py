@@ -10,13 +10,17 @@ from graphkit.errors import UserError, nearest
 
 __all__ = ["main"]
 
-_ACTIONS = ("list", "info", "fetch", "verify", "where")
+_ACTIONS = ("list", "info", "fetch", "verify", "where", "build-city")
 
 
 def main(words: list[str]) -> int:
-    """List, describe, fetch, verify or find data sets."""
+    """List, describe, fetch, verify or find data sets; make one of a street network."""
+    if words[:1] == ["build-city"]:
+        from graphkit.cli.build_city import build_city
+
+        return build_city(words[1:])
     parser = CommandParser("data")
-    parser.add_argument("action", metavar="ACTION", help="list, info, fetch, verify or where")
+    parser.add_argument("action", metavar="ACTION", help="list, info, fetch, verify, where or build-city")
     parser.add_argument("name", nargs="?", metavar="NAME", help="name of a data set")
     parser.add_argument("--root", metavar="DIR", help="folder with files in the public layout; then nothing is fetched")
     arguments = parser.parse(words)

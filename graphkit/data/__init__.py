@@ -2,6 +2,7 @@
 
 from graphkit.data.candidate_ranking import rank_candidates
 from graphkit.data.category_columns import one_hot_columns
+from graphkit.data.city_graph import CityGraph
 from graphkit.data.edge_direction import EdgeDirection, directed_edges, edge_direction
 from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.edge_table import EdgeTable
@@ -44,6 +45,7 @@ from graphkit.data.query_loader import QueryLoader, corrupt
 from graphkit.data.relation_categories import relation_cardinalities, relation_categories, relation_metrics
 from graphkit.data.sharding import Processes, shard
 from graphkit.data.source_graph import SourceBatch, SourceGraph
+from graphkit.data.standardize import standardize
 from graphkit.data.top_entities import top_entities
 from graphkit.data.triples import read_triples
 
@@ -51,6 +53,7 @@ __all__ = [
     "PROTOCOLS",
     "AddEncodings",
     "Certificate",
+    "CityGraph",
     "EdgeDirection",
     "EdgeTable",
     "FactIndex",
@@ -103,6 +106,7 @@ __all__ = [
     "split_graphs",
     "split_nodes",
     "split_shares",
+    "standardize",
     "top_entities",
     "triple_keys",
     "undirected_edges",

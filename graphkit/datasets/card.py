@@ -27,6 +27,8 @@ class CardFile:
         wheel: ``{distribution, member}`` when an installed Python distribution holds the file.
         split: the official split that the file belongs to; it is asked for only with that split.
         instead: files that may stand in its place, in the order in which they are looked for.
+        git_blob: ``{id, earlier}`` where only the id that git gives to the content is known: it is checked in the place of the
+            hash; ``earlier`` maps beginnings of the ids of earlier versions to what they are, to be named when one is met.
 
     Example:
         >>> CardFile("train.txt", "https://example.org/train.txt", 1, "00" * 32).accepted
@@ -41,6 +43,7 @@ class CardFile:
     wheel: dict[str, str] | None = None
     split: str | None = None
     instead: list[str] = field(default_factory=list)
+    git_blob: dict[str, Any] | None = None
 
     @property
     def accepted(self) -> list[tuple[int, str]]:
@@ -167,7 +170,7 @@ def _check_keys(content: Any, target: type, what: str) -> None:
         if key not in known:
             raise UserError(f"{what}: " + nearest(str(key), known, "key"))
     optional = {"aliases", "options", "defects", "also", "wheel", "archive"}
-    optional |= {"directed", "direction", "splits", "metric", "split", "instead"}
+    optional |= {"directed", "direction", "splits", "metric", "split", "instead", "git_blob"}
     missing = [key for key in known if key not in content and key not in optional]
     if missing:
         raise UserError(f"{what} lacks {', '.join(missing)}")

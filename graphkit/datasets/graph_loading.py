@@ -17,7 +17,7 @@ from graphkit.errors import UserError, nearest
 
 __all__ = ["GRAPH_FEATURES", "graph_task"]
 
-GRAPH_FEATURES = ("attributes", "degrees", "own", "standardised")
+GRAPH_FEATURES = ("attributes", "degrees", "own", "standardized")
 
 
 def graph_task(
@@ -52,14 +52,14 @@ def graph_task(
     else:
         raise UserError(f"the files of {entry.name} do not hold the split {name!r} that its card names")
     graphs, chosen = _with_features(entry, stored, features)
-    if chosen == "standardised":
+    if chosen == "standardized":
         if stored.categories or torch.as_tensor(parts["train"]).dim() != 1:
             raise UserError(
-                f"{entry.name}: features='standardised' needs numbers and one split; take another split or features"
+                f"{entry.name}: features='standardized' needs numbers and one split; take another split or features"
             )
-        graphs = _standardised(graphs, torch.as_tensor(parts["train"]))
+        graphs = _standardized(graphs, torch.as_tensor(parts["train"]))
     categories = dict(stored.categories)
-    if chosen not in ("own", "standardised"):
+    if chosen not in ("own", "standardized"):
         categories.pop("x", None)
     task = GraphTask(
         entry.name, graphs, fold=fold or 0, level=stored.level, target=stored.target, primary_metric=entry.metric,
@@ -72,7 +72,7 @@ def graph_task(
     return task
 
 
-def _standardised(graphs: list[Any], train: torch.Tensor) -> list[Any]:
+def _standardized(graphs: list[Any], train: torch.Tensor) -> list[Any]:
     """Features of nodes and edges with mean 0 and deviation 1 over the graphs of train; constant columns become 0."""
     whole = [copy.copy(graph) for graph in graphs]
     for key in ("x", "edge_attr"):
@@ -89,7 +89,7 @@ def _with_features(entry: Card, stored: StoredGraphs, features: str | None) -> t
     """The graphs with the features asked for, and what these are."""
     own = "x" in stored.graphs[0]
     chosen = features or ("own" if own else "attributes" if stored.attributes is not None else "degrees")
-    if chosen in ("own", "standardised"):
+    if chosen in ("own", "standardized"):
         if not own:
             raise UserError(f"{entry.name} has no labels of its nodes; pass features='degrees' or 'attributes'")
         return stored.graphs, chosen

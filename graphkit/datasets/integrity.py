@@ -12,7 +12,7 @@ from graphkit.datasets.locate import locate
 from graphkit.datasets.pins import pin, pin_path, pinned
 from graphkit.errors import UserError
 
-__all__ = ["check_file", "sha256", "verify"]
+__all__ = ["check_file", "git_blob", "other_version", "sha256", "verify"]
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -27,6 +27,39 @@ def sha256(path: str | os.PathLike[str]) -> str:
         while block := file.read(2**20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def git_blob(path: str | os.PathLike[str]) -> str:
+    """The id that git gives to the content of a file: SHA-1 of ``blob SIZE``, a zero byte and the bytes.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "a"
+        >>> _ = path.write_bytes(b"hello" + bytes([10]))
+        >>> git_blob(path)
+        'ce013625030ba8dba906f756967f9e9ca394464a'
+    """
+    path = Path(path)
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def other_version(entry: Card, file: CardFile, path: Path) -> str | None:
+    """What a file is instead of the one whose git blob id the card knows; None where it is that one, or no id is known."""
+    if file.git_blob is None:
+        return None
+    found, wanted = git_blob(path), str(file.git_blob["id"])
+    if found == wanted:
+        return None
+    earlier = next((what for id, what in file.git_blob["earlier"].items() if found.startswith(str(id))), None)
+    what = f"an earlier version, {earlier}: other data under the same name" if earlier else "no version that is known"
+    return (
+        f"{path} of the data set {entry.name!r} is {what} (git blob {found}, expected {wanted}); replace the file by the one "
+        f"from {file.url}"
+    )
 
 
 def check_file(entry: Card, file: CardFile, path: Path, *, record: bool = True) -> str:
@@ -47,6 +80,8 @@ def check_file(entry: Card, file: CardFile, path: Path, *, record: bool = True) 
     if (size, found) in file.accepted:
         return found
     if not file.accepted:
+        if other := other_version(entry, file, path):
+            raise UserError(other)
         return _check_pin(entry, file, path, (size, found), record)
     fault = "truncated" if size < min(accepted for accepted, _ in file.accepted) else "altered"
     expected = " or ".join(f"{accepted} bytes with sha256 {digest}" for accepted, digest in file.accepted)

@@ -88,10 +88,10 @@ def load(
         fold: for ``"node"`` and many graphs, which of several splits, from 0; None: the first.
         direction: for ``"node"``, ``"undirected"`` (both directions of every edge) or ``"stored"`` (as the files have them, with a
             warning where that means nothing); None: what the card says.
-        features: for ``"node"``, ``"own"`` (as they are), ``"rows"`` (each row divided by its sum), ``"degrees"`` (ln(1 + degree),
-            in and out) or ``"ids"`` (the identity matrix); None: its own, else degrees. For many graphs ``"own"`` (labels of
-            nodes), ``"attributes"`` (what else is known of nodes, then the labels), ``"degrees"`` or
-            ``"standardised"`` (mean 0 and deviation 1 over train).
+        features: for ``"node"``, ``"own"`` (as they are), ``"rows"`` (each row divided by its sum), ``"standardized"`` (columns
+            of quantities at mean 0 and deviation 1), ``"degrees"`` (ln(1 + degree), in and out) or ``"ids"`` (the identity matrix);
+            None: its own, else degrees. For many graphs ``"own"`` (labels of nodes), ``"attributes"`` (what else is known of
+            nodes, then the labels), ``"degrees"`` or ``"standardized"`` (mean 0 and deviation 1 over train).
         encodings: for ``"node"`` and many graphs, what stands beside the features, such as ``["laplacian:8",
             "random_walk:16"]``, see :func:`graphkit.data.encode_graph`; of many graphs training flips the signs of eigenvectors.
         valid_triples: for OGB's knowledge graphs, the size of a fixed sample (seed 1024) that stands for the validation

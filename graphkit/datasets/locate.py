@@ -12,6 +12,7 @@ import pooch
 from graphkit.datasets.card import Card, CardFile
 from graphkit.datasets.catalogue import card
 from graphkit.errors import UserError
+from graphkit.shipped import shipped
 
 __all__ = ["Place", "cache_folder", "download_folder", "expected_path", "locate", "possible_folders", "where"]
 
@@ -55,7 +56,7 @@ def locate(entry: Card, root: str | os.PathLike[str] | None = None) -> list[Plac
 
     An explicit root is the only place looked at; it may be the folder that holds the families' folders, or any folder
     further down to the one that holds the files. Without one: ``GRAPHKIT_DATA``, then an installed distribution that
-    carries the file, then the download cache.
+    carries the file, the samples that travel with graphkit, then the download cache.
 
     Raises:
         UserError: when a root is given and a file is not there; the files expected are named.
@@ -79,10 +80,19 @@ def _search(entry: Card, file: CardFile) -> Place:
         return Place(found[0], found[1], "GRAPHKIT_DATA")
     if file.wheel and (held := _in_distribution(**file.wheel)):
         return Place(file.path, *held)
-    for name in (file.path, *file.instead):
-        if (path := download_folder(entry) / name).is_file():
-            return Place(name, path, "cache")
+    for folder, origin in ((_samples() / entry.slug, "graphkit"), (download_folder(entry), "cache")):
+        for name in (file.path, *file.instead):
+            if (path := folder / name).is_file():
+                return Place(name, path, origin)
     return Place(file.path, None, "missing")
+
+
+def _samples() -> Path:
+    """The folder of the samples that travel with graphkit, one folder a data set."""
+    try:
+        return shipped("samples")
+    except FileNotFoundError:  # a build without samples
+        return Path("samples")
 
 
 def possible_folders(entry: Card, root: str | os.PathLike[str], *, deep: bool = False) -> list[Path]:
@@ -116,8 +126,8 @@ def _in_distribution(distribution: str, member: str) -> tuple[Path, str] | None:
 def where(name: str, root: str | os.PathLike[str] | None = None, *, variant: str | None = None) -> list[Place]:
     """The place of each file of a data set: (file, path or None, origin).
 
-    Origins are ``root``, ``GRAPHKIT_DATA``, a distribution with its version, ``cache`` and ``missing``. Nothing is
-    fetched or read.
+    Origins are ``root``, ``GRAPHKIT_DATA``, a distribution with its version, ``graphkit`` (a sample), ``cache`` and
+    ``missing``. Nothing is fetched or read.
 
     Raises:
         UserError: for an unknown data set, or a file missing from an explicit root.

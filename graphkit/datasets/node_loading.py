@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit.data import NodeTask, directed_edges, edge_direction, encode_graph, split_nodes
+from graphkit.data import NodeTask, directed_edges, edge_direction, encode_graph, split_nodes, standardize
 from graphkit.datasets.card import Card
 from graphkit.datasets.stored_graph import Masks, StoredGraph
 from graphkit.errors import DataWarning, UserError, nearest
@@ -18,7 +18,7 @@ from graphkit.errors import DataWarning, UserError, nearest
 __all__ = ["DIRECTIONS", "FEATURES", "degree_features", "node_task", "wanted_split"]
 
 DIRECTIONS = ("stored", "undirected")
-FEATURES = ("degrees", "ids", "own", "rows")
+FEATURES = ("degrees", "ids", "own", "rows", "standardized")
 _FOLDS = 10  # of splits that are drawn here
 
 
@@ -76,6 +76,8 @@ def node_task(
         entry.name, edges, graph.y, x=x, directed=directed, direction=said,
         fold=fold or 0, primary_metric=entry.metric, nodes=graph.nodes, classes=graph.classes, **masks,
     )  # fmt: skip
+    if graph.pos is not None:
+        task.graph().pos = graph.pos
     task.provenance = {
         **provenance,
         "direction": {
@@ -141,4 +143,6 @@ def _features(entry: Card, graph: StoredGraph, edges: Tensor, chosen: str) -> Te
     if chosen == "rows":
         total = graph.x.sum(1, keepdim=True)
         return graph.x / torch.where(total == 0, 1.0, total)
+    if chosen == "standardized":  # over all nodes: their features are seen, their labels play no part
+        return standardize(graph.x, graph.numeric)
     return graph.x

@@ -9,6 +9,7 @@ from typing import Any
 
 from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, NodeTask, read_triples
 from graphkit.datasets.card import Card
+from graphkit.datasets.city_archive import read_city_network
 from graphkit.datasets.geom_gcn import read_geom_gcn, read_geom_gcn_splits
 from graphkit.datasets.labelled_networks import read_airports, read_facebook100, read_wikics
 from graphkit.datasets.malnet import read_malnet
@@ -115,6 +116,12 @@ def _inductive_triples(entry: Card, paths: dict[str, Path]) -> InductiveKnowledg
     return InductiveKnowledgeGraphTask.from_names(entry.name, train, valid, test_facts, test)
 
 
+def _city_network(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """An archive ``NAME.tar.gz`` of tensors, or the folder ``NAME`` that was unpacked from it; found by one of its files."""
+    path = _only(entry, paths)
+    return read_city_network(path if path.name.endswith(".tar.gz") else path.parent, **entry.options)
+
+
 def _ogb_knowledge_graph(entry: Card, paths: dict[str, Path]) -> KnowledgeGraphTask:
     """OGB's folder, with the negatives of its evaluation; ids are OGB's."""
     return read_ogb_knowledge_graph(entry.name, paths)
@@ -158,6 +165,7 @@ def _generated(entry: Card, paths: dict[str, Path]) -> StoredGraphs:
 READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "airports": _airports,
     "attributed_npz": _attributed_npz,
+    "city_network": _city_network,
     "edge_list_npz": _edge_list_npz,
     "facebook100": _facebook100,
     "generated": _generated,

@@ -26,6 +26,8 @@ class StoredGraph:
         splits: official splits by name: for ``train``, ``valid`` and ``test`` a mask [S, N] bool of S folds.
         nodes: names of the nodes, or None.
         classes: names of the classes, or None.
+        pos: [N, 2] positions of the nodes, or None.
+        numeric: columns of x that hold quantities of different units, for ``features="standardized"``; None: all columns.
 
     Example:
         >>> import torch
@@ -41,6 +43,8 @@ class StoredGraph:
     splits: dict[str, Masks] = field(default_factory=dict)
     nodes: list[str] | None = None
     classes: list[str] | None = None
+    pos: Tensor | None = None
+    numeric: tuple[int, ...] | None = None
 
     @property
     def edges(self) -> Tensor:

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import torch
 
 from graphkit.errors import UserError
 
-__all__ = ["read_torch_file"]
+__all__ = ["read_torch_file", "read_torch_tensor"]
 
 _LEGACY_MAGIC, _LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _NUMERIC = re.compile(r"[?b]1?|[iuf][1248]|[US]\d{1,9}")
@@ -67,6 +68,41 @@ def read_torch_file(path: str | os.PathLike[str], *, nested: bool = False) -> di
         raise UserError(f"{path} does not exist; expected a file written by torch.save") from None
     except _DAMAGE as error:
         raise UserError(f"{path} is damaged or was not written by torch.save ({error}); fetch it again") from None
+
+
+def read_torch_tensor(file: IO[bytes] | str | os.PathLike[str], name: str | None = None) -> torch.Tensor:
+    """The one plain tensor in a file of ``torch.save``.
+
+    torch's own restricted reader follows the pickle inside: it knows tensors and plain containers, and refuses whatever else
+    the pickle names before it is looked up.
+
+    Args:
+        file: path, or an open file.
+        name: what to call it in messages; None: its path.
+
+    Raises:
+        UserError: for a missing or damaged file, and one that holds anything but one dense tensor.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "labels.pt"
+        >>> torch.save(torch.tensor([3, 1]), path)
+        >>> read_torch_tensor(path)
+        tensor([3, 1])
+    """
+    name = name or str(file)
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise UserError(f"{name} does not exist; expected a tensor written by torch.save") from None
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0] if str(error) else "no plain tensor"
+        raise UserError(f"{name} is not read, and nothing of it was run: {reason}") from None
+    except _DAMAGE as error:
+        raise UserError(f"{name} is damaged or was not written by torch.save ({error}); fetch it again") from None
+    if type(content) is not torch.Tensor or content.layout != torch.strided:
+        raise UserError(f"{name} holds a {type(content).__name__}, expected one dense tensor")
+    return content
 
 
 def _content(file: IO[bytes], path: Path) -> Any:

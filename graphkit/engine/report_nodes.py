@@ -40,7 +40,7 @@ def node_protocol_entries(run: RunRecord) -> list[tuple[str, Any]]:
     features = {
         "own": "as the data set has them", "rows": "each row divided by its sum", "ids": "the identity matrix",
         "degrees": "ln(1 + degree), in and out", "attributes": "what is known of nodes, then their labels",
-        "standardised": "mean 0 and deviation 1 over train",
+        "standardized": "quantities at mean 0 and standard deviation 1",
     }  # fmt: skip
     return [
         ("Split", f"{split['name']}{drawn}" if "name" in split else None),

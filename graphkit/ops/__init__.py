@@ -26,6 +26,7 @@ from graphkit.ops.graphlets import GRAPHLET_ORBITS, graphlet_adjacency, graphlet
 from graphkit.ops.hop_combine import hop_combine, hop_combine_weights, hop_products
 from graphkit.ops.hop_distance import BallEdges, HopBalls, HopGraph, ball_edges, hop_balls, hop_bincount, hop_distance
 from graphkit.ops.induced_edges import induced_edges
+from graphkit.ops.khop_eccentricity import KhopBalls, khop_eccentricity
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
 from graphkit.ops.orbits import (
     ORBIT_KEYS,
@@ -60,6 +61,7 @@ __all__ = [
     "DirectedInfo",
     "HopBalls",
     "HopGraph",
+    "KhopBalls",
     "OrbitMatrices",
     "SimpleGraph",
     "WalkTokens",
@@ -91,6 +93,7 @@ __all__ = [
     "hop_distance",
     "hop_products",
     "induced_edges",
+    "khop_eccentricity",
     "masked_degree",
     "masked_spmm",
     "neighbor_sum",

@@ -240,7 +240,7 @@ def test_benchmark_files(tmp_path):
         read_gnn_benchmark(tmp_path / "MNIST_v2.pt", level="graph")
 
 
-def test_features_are_standardised_over_train():
+def test_features_are_standardized_over_train():
     from graphkit.datasets.graph_loading import graph_task
 
     draw = torch.Generator().manual_seed(0)
@@ -250,15 +250,15 @@ def test_features_are_standardised_over_train():
             [5 + 3 * torch.randn(graph.num_nodes, 2, generator=draw), torch.ones(graph.num_nodes, 1)], 1
         )
         graph.edge_attr = torch.randn(graph.num_edges, 1, generator=draw) - 7
-    task = graph_task(gk.datasets.card("synthetic/chain-copy"), stored, {}, features="standardised")
+    task = graph_task(gk.datasets.card("synthetic/chain-copy"), stored, {}, features="standardized")
     for key in ("x", "edge_attr"):
         seen = torch.cat([task[int(k)][key] for k in task.graphs_of("train")])
         assert torch.allclose(seen.mean(0), torch.zeros(seen.size(1)), atol=1e-5)
         spread = [1.0, 1.0, 0.0] if key == "x" else [1.0]
         assert torch.allclose(seen.std(0, correction=0), torch.tensor(spread), atol=1e-5)
     assert stored.graphs[0].x[0, 2] == 1  # the stored graphs are as they were
-    with pytest.raises(UserError, match="features='standardised' needs numbers and one split"):
-        graph_task(gk.datasets.card("synthetic/chain-copy"), stored, {}, features="standardised", split="3-fold")
+    with pytest.raises(UserError, match="features='standardized' needs numbers and one split"):
+        graph_task(gk.datasets.card("synthetic/chain-copy"), stored, {}, features="standardized", split="3-fold")
 
 
 class Evil:
