@@ -125,7 +125,7 @@ def pretrained(variant: str, target: str, tasks: dict[str, NodeTask], seed: int,
         run = pretrain(
             model, sources, **PRETRAIN, **more, seed=seed, out=out, resume=True, reporter=SilentReporter()
         )  # fmt: skip
-        (out / "effective.json").write_text(json.dumps(run.history[-1]["effective_experts"]))
+        (out / "effective.json").write_text(json.dumps(run.history[-1]["routing"]["effective_experts"]))
     return load_pretrained(out, sources=sources), json.loads((out / "effective.json").read_text())
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphkit.analysis import RoutingMonitor
 from graphkit.data.random_streams import permutation
 from graphkit.data.source_graph import SourceGraph
 from graphkit.engine.checkpoint import Keeper
@@ -162,7 +163,8 @@ def pretrain(
         try:
             while not state.finished:
                 model.train()
-                tally = _Tally(sources, model.num_experts)
+                monitor = RoutingMonitor(model.num_experts)
+                apart: list[float] = []
                 plan = _plan(sources, unit, graphs_per_batch, steps_per_source, seed, state.epoch)
                 for which, step in plan:
                     source = sources[which]
@@ -180,11 +182,12 @@ def pretrain(
                     state.count(float(found.loss.detach()))
                     optimizer.step()
                     model.router.count(found.mask, batch.num_graphs)
-                    tally.add(source.name, found)
+                    monitor.update(found.weights, source=source.name, losses=found.losses)
+                    apart.append(float(found.orthogonality))
                     show.step(state, len(plan))
                     guard.check()
                 state.end_epoch(None, "loss", None, state.epoch == epochs)
-                state.history[-1] |= tally.record()
+                state.history[-1] |= _record(monitor, apart, model)
                 show.epoch(state, "loss", False)
                 keeper.end_epoch(False)
         except Interrupted:
@@ -201,30 +204,11 @@ def pretrain(
     return PretrainRun(model, state.history, None if out is None else Path(out), state.seconds, state.steps, seed)
 
 
-class _Tally:
-    """Gates and losses of an epoch, by source."""
-
-    def __init__(self, sources: Sequence[SourceGraph], experts: int) -> None:
-        self.gates: dict[str, list[Tensor]] = {source.name: [] for source in sources}
-        self.losses: dict[str, list[Tensor]] = {source.name: [] for source in sources}
-        self.apart: list[float] = []
-        self.experts = experts
-
-    def add(self, name: str, found: Any) -> None:
-        self.gates[name].append(found.weights.detach().double().cpu())
-        self.losses[name].append(found.losses.double().cpu())
-        self.apart.append(float(found.orthogonality))
-
-    def record(self) -> dict[str, Any]:
-        gates = {name: torch.stack(rows).mean(0) for name, rows in self.gates.items() if rows}
-        mean = torch.stack(list(gates.values())).mean(0)
-        losses = {name: torch.stack(rows).nanmean(0) for name, rows in self.losses.items() if rows}
-        return {
-            "orthogonality": sum(self.apart) / len(self.apart),
-            "effective_experts": round(float(torch.special.entr(mean).sum().exp()), 6),
-            "gates": {name: [round(v, 6) for v in row.tolist()] for name, row in gates.items()},
-            "losses": {name: [None if v != v else round(v, 6) for v in row.tolist()] for name, row in losses.items()},
-        }
+def _record(monitor: RoutingMonitor, apart: Sequence[float], model: GMoPE) -> dict[str, Any]:
+    """What an epoch's line in log.jsonl says of the routing."""
+    with torch.no_grad():
+        monitor.prompts(model.prompts.prompt, sum(apart) / len(apart))
+    return {"routing": monitor.record()}
 
 
 def _sources(tasks: Any) -> list[SourceGraph]:

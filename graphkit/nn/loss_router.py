@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.errors import UserError
-from graphkit.nn.routing import RouteOutput
+from graphkit.nn.routing import RouteInput, RouteOutput
 
 __all__ = ["LossRouter"]
 
@@ -73,17 +73,22 @@ class LossRouter(nn.Module):
         self.register_buffer("trained", torch.zeros(num_experts, dtype=torch.float64))
 
     @torch.no_grad()
-    def forward(self, losses: Tensor, *, hard: bool = False, training: bool = False) -> RouteOutput:
+    def forward(self, losses: Tensor | RouteInput, *, hard: bool = False, training: bool = False) -> RouteOutput:
         """Gates of batches.
 
         Args:
-            losses: ``[M]`` or ``[T, M]``, each expert's loss.
+            losses: ``[M]`` or ``[T, M]``, each expert's loss; or what a :class:`graphkit.nn.Mixture` hands to its router, of which
+                ``losses`` and ``train`` are read.
             hard: equal weights of the chosen experts.
             training: whether scores are recalibrated.
 
         Returns:
             decisions ``[T, M]`` (``[1, M]`` for one batch), float32 or the dtype of the losses.
         """
+        if isinstance(losses, RouteInput):
+            if losses.losses is None:
+                raise UserError("this router decides by the losses of the experts; call the mixture with losses=[M] or [T, M]")
+            training, losses = losses.train, losses.losses
         losses = losses.detach()
         losses = losses[None] if losses.dim() == 1 else losses
         if losses.dim() != 2 or losses.size(1) != self.num_experts:

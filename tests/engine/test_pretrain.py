@@ -43,15 +43,16 @@ def test_two_steps_lower_nothing_but_leave_a_mixture_that_is_used(objective):
     run = gk.pretrain(model, sources()[:2], objective, epochs=2)
     assert run.model is model and run.steps == 4 and len(run.history) == 2 and not model.training
     assert not same(before, {name: tensor for name, tensor in state(model).items() if name in before})
-    record = run.history[0]
-    assert set(record["gates"]) == {"a", "b"} and sum(record["gates"]["a"]) == pytest.approx(1, abs=1e-5)
+    record = run.history[0]["routing"]
+    gates = dict(zip(record["sources"], record["importance_by_source"], strict=True))
+    assert set(gates) == {"a", "b"} and sum(gates["a"]) == pytest.approx(1, abs=1e-5)
     assert 1 <= record["effective_experts"] <= 3.001
 
 
 def test_a_longer_training_predicts_edges_better():
     model = mixture(dropout=0.0)
     run = gk.pretrain(model, mixture_graphs.planted(), epochs=60, lr=1e-2)
-    first, last = (sum(run.history[k]["losses"]["planted"]) for k in (0, -1))
+    first, last = (sum(run.history[k]["routing"]["loss_by_source"][0]) for k in (0, -1))
     assert last < 0.9 * first
 
 
@@ -97,7 +98,7 @@ def test_resume_continues_bit_for_bit(tmp_path):
     gk.pretrain(again, sources(), out=tmp_path / "broken", resume=True, **options)
     assert same(state(whole), state(again))
     lines = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines if "gates" in line] == [1, 2, 3, 4, 5]
+    assert [line["epoch"] for line in lines if "routing" in line] == [1, 2, 3, 4, 5]
     with pytest.raises(UserError, match="written with other options"):
         gk.pretrain(mixture(top_k=1), sources()[:2], out=tmp_path / "broken", resume=True, **options)
 
@@ -105,7 +106,9 @@ def test_resume_continues_bit_for_bit(tmp_path):
 def test_the_first_epoch_can_go_round_the_experts():
     model = mixture(top_k=1)
     run = gk.pretrain(model, sources(), epochs=1, round_robin=True)
-    assert [row.index(1.0) for row in run.history[0]["gates"].values()] == [0, 1, 2]
+    record = run.history[0]["routing"]
+    first = dict(zip(record["sources"], (row.index(1.0) for row in record["importance_by_source"]), strict=True))
+    assert [first[task.name] for task in sources()] == [0, 1, 2]
     assert model.router.trained.tolist() == [1.0, 1.0, 1.0]
 
 

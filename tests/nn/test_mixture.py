@@ -203,3 +203,17 @@ def test_save_and_load():
 def test_mistakes(make, message):
     with pytest.raises(UserError, match=message):
         make()
+
+
+def test_losses_of_experts_can_decide():
+    """GMoPE's router inside any mixture: one decision for all rows, by losses that are handed in."""
+    from graphkit.nn import LossRouter
+
+    experts = ExpertList([torch.nn.Linear(3, 2) for _ in range(3)], per_token=True)
+    mixture = Mixture(experts, LossRouter(3, top_k=1), level="dataset")
+    x = torch.randn(4, 3)
+    out, route = mixture(x, losses=torch.tensor([0.5, 0.1, 0.9]))
+    assert route.mask.tolist() == [[False, True, False]]
+    torch.testing.assert_close(out, experts.experts[1](x))
+    with pytest.raises(UserError, match="losses=\\[M\\]"):
+        mixture(x)
