@@ -34,11 +34,11 @@ def test_an_experiment_is_what_its_name_says(name):
 def test_every_model_has_the_same_budget(name):
     config = CONFIGS[name]
     assert (config.tune["trials"], config.tune["splits"]) == (30, [0, 1, 2]) and "minutes" not in config.tune
-    assert config.train == CONFIGS["gcn-texas"].train
+    assert budget(config) == budget(CONFIGS["gcn-texas"])
     assert [config.tune["space"][option] for option in SHARED] == [
         CONFIGS["gcn-texas"].tune["space"][o] for o in SHARED
     ]
-    for trial in range(30):  # every option of the space exists and takes every value
+    for trial in range(4):  # every option of the space exists
         config.changed(drawn(config.tune["space"], name, trial))
 
 
@@ -52,7 +52,12 @@ def test_models_that_know_no_direction_read_none(name):
 def test_the_strong_recipe_is_searched_with_the_same_budget(model):
     plain, strong = CONFIGS[f"{model}-minesweeper"], CONFIGS[f"{model}-minesweeper-strong"]
     assert strong.model["residual"] and strong.model["feed_forward"] and not plain.model["residual"]
-    assert (strong.data, strong.train, strong.splits) == (plain.data, plain.train, plain.splits)
+    assert (strong.data, budget(strong), strong.splits) == (plain.data, budget(plain), plain.splits)
+
+
+def budget(config):
+    """How long a model is trained; the rest is searched, and the files hold what was found."""
+    return {key: value for key, value in config.train.items() if f"train.{key}" not in SHARED}
 
 
 def directed(config):
