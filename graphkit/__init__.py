@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from graphkit.engine.pretrain import pretrain
     from graphkit.engine.prompt_tuning import tune
 
-_SUBMODULES = ("analysis", "analyze", "data", "datasets", "engine", "metrics", "models", "nn", "ops")
+_SUBMODULES = ("analysis", "data", "datasets", "engine", "metrics", "models", "nn", "ops")
 _NAMES = {
     "load": "datasets", "fit": "engine", "evaluate": "engine", "load_model": "engine", "pretrain": "engine",
     "tune": "engine.prompt_tuning", "analyze": "engine.analyze",

@@ -17,7 +17,9 @@ from graphkit.errors import UserError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine"))
 
-TITLES = ["Graph", "Orbits", "Topological concentration", "Distribution shift", "Prediction by concentration"]
+TITLES = [
+    "Graph", "Orbits", "Topological concentration", "Distribution shift", "Prediction by concentration", "Recommendation"
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -182,6 +184,6 @@ def test_splits_without_edges():
     ring = torch.stack([torch.arange(20), (torch.arange(20) + 1) % 20])
     task = LinkTask.from_edges("ring", ring, 20, split="100/0/0")
     subject = Subject(task, torch.zeros(20, 20), "nothing")
-    assert [section.title for section in analysis_sections(subject)] == TITLES[:3]
+    assert [section.title for section in analysis_sections(subject)] == [*TITLES[:3], TITLES[-1]]
     with pytest.raises(UserError, match="bare has no train edges; an analysis needs a graph with edges"):
         analysis_sections(Subject(LinkTask("bare", 3, task.valid, task.valid, task.valid), None, ""))

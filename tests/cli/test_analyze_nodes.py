@@ -76,8 +76,8 @@ def test_maps():
     torch.manual_seed(0)
     subject = NodeSubject(task, GCN.for_task(task, hidden_channels=8), "GCN of a run")
     found = analysis_sections(subject)
-    assert [section.title for section in found] == [*TITLES, "Influence radius", "Maps"]
-    maps = found[-1]
+    assert [section.title for section in found] == [*TITLES, "Influence radius", "Maps", "Recommendation"]
+    maps = found[-2]
     assert [block.name for block in maps.blocks if isinstance(block, Drawing)] == ["labels", "errors"]
     assert "of the 84 nodes of valid and test" in maps.blocks[0].text
     assert analysis_headline(subject).metric == "influence radius"
@@ -100,7 +100,7 @@ def test_a_model_of_the_whole_graph_says_so():
 
 def test_several_labels_a_node():
     labels = (torch.arange(288).view(144, 2) % 2).float()
-    assert [section.title for section in analysis_sections(NodeSubject(streets(y=labels)))] == ["Graph"]
+    assert [section.title for section in analysis_sections(NodeSubject(streets(y=labels)))] == ["Graph", "Recommendation"]
 
 
 def test_without_matplotlib(monkeypatch):
