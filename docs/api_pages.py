@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -66,7 +67,10 @@ def _first_line(module: ModuleType, name: str) -> str:
     thing = getattr(module, name)
     if not (inspect.isclass(thing) or inspect.isroutine(thing)):
         return f"`{type(thing).__name__}`"
-    return (inspect.getdoc(thing) or "").split("\n")[0].replace("``", "`").replace("|", "\\|")
+    words = (inspect.getdoc(thing) or "").split("\n")[0].replace("``", "`")
+    words = re.sub(r":math:`([^`]*)`", r"$\1$", words)
+    words = re.sub(r":\w+:`~?(?:graphkit\.)?([^`]*)`", r"`\1`", words)
+    return words.replace("|", "\\|")
 
 
 def _value(thing: Any) -> str:

@@ -30,7 +30,9 @@ def page() -> str:
         if not members:
             continue
         text += [f"## {KINDS.get(kind, kind)}", "", "| name | sizes | licence |", "| --- | --- | --- |"]
-        text += [f"| [{card.name}](#{_anchor(card.name)}) | {_sizes(card)} | {_cell(card.licence)} |" for card in members]
+        text += [
+            f"| [{card.name}](#{_anchor(card.name)}) | {_sizes(card)} | {_cell(card.licence)} |" for card in members
+        ]
         text.append("")
         for card in members:
             text += [f"### {card.name}", "", *_details(card), ""]

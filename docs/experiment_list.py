@@ -26,9 +26,16 @@ def page(root: Path) -> str:
                 name = str(line.get("experiment"))
                 trainings[name] = trainings.get(name, 0) + 1
     text = ["# Experiments", "", NOTICE, "", INTRODUCTION]
-    files = sorted(path for path in (root / "experiments").glob("*/*.yaml") if path.parent.name not in ("results", "bench"))
+    files = sorted(
+        path for path in (root / "experiments").glob("*/*.yaml") if path.parent.name not in ("results", "bench")
+    )
     for folder, paths in groupby(files, key=lambda path: path.parent.name):
-        text += [f"## {folder}", "", "| command | data | model | budget | trainings |", "| --- | --- | --- | --- | --- |"]
+        text += [
+            f"## {folder}",
+            "",
+            "| command | data | model | budget | trainings |",
+            "| --- | --- | --- | --- | --- |",
+        ]
         text += [_row(path, trainings) for path in paths] + [""]
     return "\n".join(text)
 

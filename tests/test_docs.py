@@ -29,8 +29,12 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 DATA = Path(os.environ.get("GRAPHKIT_DATA") or ROOT.parent / "shared" / "data")
-BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ \t]*$", re.MULTILINE | re.DOTALL)
-COMMENT = re.compile(r"<!-- (?:given:\n(?P<given>.*)|not run: (?P<why>.+?) |run on (?P<small>\S+) for (?P<large>\S+) )-->", re.DOTALL)
+BLOCK = re.compile(
+    r"^(?P<indent> *)```(?P<language>\w*)[^\n]*\n(?P<code>.*?)^(?P=indent)```[ \t]*$", re.MULTILINE | re.DOTALL
+)
+COMMENT = re.compile(
+    r"<!-- (?:given:\n(?P<given>.*)|not run: (?P<why>.+?) |run on (?P<small>\S+) for (?P<large>\S+) )-->", re.DOTALL
+)
 
 if str(DOCS) not in sys.path:
     sys.path.append(str(DOCS))
@@ -197,5 +201,7 @@ def test_a_block_can_be_left_out_or_be_given_something():
 
 
 def test_a_block_can_run_on_smaller_data():
-    (block,) = python_blocks('<!-- run on "b" for "a" -->\n<!-- run on "d" for "c" -->\n\n```python\nx = "a" + "c"\n```\n')
+    (block,) = python_blocks(
+        '<!-- run on "b" for "a" -->\n<!-- run on "d" for "c" -->\n\n```python\nx = "a" + "c"\n```\n'
+    )
     assert block.code == 'x = "b" + "d"\n'
