@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SOURCES := $(wildcard cpp_ext/*/*) setup.py setup.cfg pyproject.toml
 NVCC   ?= $(shell command -v nvcc 2>/dev/null)
 
-.PHONY: quickstart test lint types check-cuda tables bench clean
+.PHONY: quickstart test lint types check-cuda tables docs bench clean
 
 quickstart: $(VENV)/installed
 	rm -rf runs/quickstart
@@ -35,9 +35,15 @@ endif
 # README's and the docs' result tables from experiments/results
 tables: $(VENV)/installed
 	$(BIN)/python experiments/write_tables.py
+	$(BIN)/python docs/write_pages.py
+
+# The site, in build/site. A warning is an error, and so is a public name that the reference lacks. No network but for the packages.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -b html -q -W --keep-going -n docs build/site
+	@echo "build/site/index.html is the first page"
 
 clean:
-	rm -rf build dist *.egg-info graphkit/*.so runs report.html
+	rm -rf build dist *.egg-info graphkit/*.so runs report.html docs/api
 
 $(VENV)/made:
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 10) and 'graphkit needs Python 3.10 or later, found %d.%d' % sys.version_info[:2])"
@@ -51,6 +57,10 @@ $(VENV)/dependencies: $(VENV)/made requirements.txt requirements-data.txt
 
 $(VENV)/installed: $(VENV)/dependencies $(SOURCES)
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+$(VENV)/installed-docs: $(VENV)/installed requirements-docs.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-docs.txt
 	touch $@
 
 $(VENV)/installed-test: $(VENV)/installed requirements-test.txt

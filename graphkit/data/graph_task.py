@@ -361,10 +361,8 @@ class GraphTask:
         """A printable certificate that labels, masks and features are sound, in every fold.
 
         Checked: edges, features and labels in range and finite; no graph in two splits; every graph of a split has its
-            label. Warned
-        of: classes without a graph of a split, test graphs that repeat a train graph. Noted: graphs without edges,
-            self-loops, repeated
-        edges, nodes without an edge, graphs in no split.
+        label. Warned of: classes without a graph of a split, test graphs that repeat a train graph. Noted: graphs without
+        edges, self-loops, repeated edges, nodes without an edge, graphs in no split.
 
         Raises:
             UserError: naming what is wrong.

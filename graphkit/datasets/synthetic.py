@@ -22,8 +22,7 @@ def path_parity(
 
     Marks are fair coins :math:`m_j`, and :math:`y_i = \sum_{|j - i| \le h} m_j \bmod 2`. Every mark counts, so whoever
     misses one of them, such as a model of fewer than h layers that pass messages between neighbours, knows nothing: chance
-        is one half. Paths are longer than
-    2h + 1, so that the whole path's parity is no answer.
+    is one half. Paths are longer than 2h + 1, so that the whole path's parity is no answer.
 
     Args:
         graphs: number of paths; the last two tenths are for validation and test.

@@ -22,8 +22,7 @@ class GPS(GraphClassifier):
     """PyG's ``GPSConv`` layer after layer, with GIN (GINE where edges have features) as message passing.
 
     Attention knows nothing of edges, so positions have to be among the features: load the task with ``encodings``.
-        Multi-head attention
-    takes memory with the square of the largest graph of a batch; ``"performer"`` is linear, and approximate.
+    Multi-head attention takes memory with the square of the largest graph of a batch; ``"performer"`` is linear, and approximate.
 
     Args:
         in_channels: F, encodings among them.

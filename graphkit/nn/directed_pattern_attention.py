@@ -34,16 +34,16 @@ class HopAttention(nn.Module):
 
     .. math:: H_{P,i} = \sum_{t=0}^{K} a_{P,i,t} X_{P,i}^{(t)}, \qquad a_{P,i} = \mathrm{softmax}_t(\sigma(s_{P,i,t}))
 
-    ===============  ==============================================================  ===================
-    kind             score s                                                         numbers per pattern
-    ===============  ==============================================================  ===================
+    ===============  ===============================================================  ===================
+    kind             score s                                                          numbers per pattern
+    ===============  ===============================================================  ===================
     ``"original"``   :math:`w [X^{(0)} .. X^{(K)}, X^{(t)}] + b` (jumping knowledge)  (K + 2) F + 1
     ``"ori_ref"``    :math:`w [X^{(0)}, X^{(t)}] + b` (initial residual)              2 F + 1
     ``"gate"``       :math:`w X^{(t)} + b`                                            F + 1
     ``"recursive"``  :math:`w [X^{(t)}, \sum_{l<t} a_l X^{(l)}] + b`                  2 F + 1
     ``"simple"``     :math:`v_t`, the same for all nodes                              K + 1
     ``"none"``       plain sum over the hops                                          0
-    ===============  ==============================================================  ===================
+    ===============  ===============================================================  ===================
 
     With the sigmoid inside the softmax every weight of L hops lies in (1 / (1 + (L - 1) e), e / (e + L - 1)): no hop can
     be chosen alone. In ``"recursive"`` the weights of the sum are the softmax over the hops before.
@@ -164,15 +164,15 @@ class DirectedPatternAttention(nn.Module):
 
     With the encoded channels :math:`Z_0` (the node's own features) and :math:`Z_1 .. Z_p` (patterns):
 
-    ==============  =======================================================================  ============
-    kind            result                                                                   out_channels
-    ==============  =======================================================================  ============
-    ``"original"``  the channels side by side, each times a learned number drawn from N(0, 1)  (p + 1) D
+    ==============  ==========================================================================  ============
+    kind            result                                                                      out_channels
+    ==============  ==========================================================================  ============
+    ``"original"``  the channels side by side, each times a learned number drawn from N(0, 1)   (p + 1) D
     ``"gate"``      :math:`\sum_P a_P Z_P`, score :math:`w Z_P + b`                             D
     ``"ori_ref"``   the same with score :math:`w [Z_0, Z_P] + b`                                D
     ``"jk"``        the same with scores :math:`W [Z_0 .. Z_p] + b`                             D
     ``"none"``      :math:`\sum_P Z_P`                                                          D
-    ==============  =======================================================================  ============
+    ==============  ==========================================================================  ============
 
     Weights are a = softmax(sigmoid(score)) over the channels of a node.
 
