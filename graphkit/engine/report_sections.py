@@ -20,7 +20,7 @@ from graphkit.engine.report_relations import relations_section
 from graphkit.engine.result_table import VERDICT_RULE, Row, data_name, planned_seeds, result_rows
 from graphkit.engine.routing_sections import routing_section
 from graphkit.engine.run_record import RunRecord, read_epochs, read_ranks
-from graphkit.engine.table_formats import COLUMNS, cells, duration, judged, metric_name, number, numeric_columns
+from graphkit.engine.table_formats import COLUMNS, cells, duration, judged, metric_name, number, numeric_columns, spans
 
 __all__ = ["SECTIONS", "headline", "result_blocks", "sections"]
 
@@ -92,7 +92,7 @@ def _result(run: RunRecord) -> Section:
     blocks: list[Block] = []
     missing = sorted(set(planned_seeds(run.config)) - set(run.seeds))
     if missing:
-        blocks.append(Paragraph(f"Unfinished: no result yet for {_plural(len(missing), 'seed')} ({_spans(missing)})."))
+        blocks.append(Paragraph(f"Unfinished: no result yet for {_plural(len(missing), 'seed')} ({spans(missing)})."))
     rows = result_rows(run.name, run.config, run.results)
     if not missing and rows[0].n < rows[0].planned and run.folds:
         blocks.append(
@@ -217,7 +217,7 @@ def _protocol(run: RunRecord) -> Section:
         ("Ties", (f"{ties}: {meaning}" if meaning else ties) if ranked else None),
         ("Candidates", (candidates if run.config else "not recorded") if ranked else None),
         *(node_protocol_entries(run) if of_nodes else [] if ranked else link_protocol_entries(run)),
-        ("Seeds", f"{_spans(run.seeds)} (n = {len(run.seeds)})"),
+        ("Seeds", f"{spans(run.seeds)} (n = {len(run.seeds)})"),
         (
             "Negatives in training" if not ranked else "Negatives",
             f"{negatives} per {what}, {strict}" if negatives is not None else None,
@@ -251,7 +251,7 @@ def _reproduce(run: RunRecord) -> Section:
             Paragraph("From the folder of this report; the configuration above holds every option of the run.")
         )
         out = shlex.quote(f"../{run.folder.resolve().name}-again")
-        blocks.append(Code(f"graphkit run config.yaml --seeds {_spans(run.seeds)} --out {out}", "sh"))
+        blocks.append(Code(f"graphkit run config.yaml --seeds {spans(run.seeds)} --out {out}", "sh"))
     else:
         blocks.append(
             Paragraph("The run was started from Python and has no config.yaml: repeat the call of graphkit.fit.")
@@ -284,17 +284,6 @@ def _selecting(run: RunRecord) -> str:
 def _part(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     part = config.get(key)
     return part if isinstance(part, Mapping) else {}
-
-
-def _spans(seeds: Sequence[int]) -> str:
-    """Seeds as the command line takes them: 0-4,7."""
-    spans: list[list[int]] = []
-    for seed in sorted(seeds):
-        if spans and seed == spans[-1][-1] + 1:
-            spans[-1][1:] = [seed]
-        else:
-            spans.append([seed])
-    return ",".join("-".join(map(str, span)) for span in spans)
 
 
 def _plural(count: int, noun: str) -> str:
