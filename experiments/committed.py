@@ -60,7 +60,9 @@ def committed(root: Path) -> dict[str, Experiment]:
             key = name, line["seed"], fold, line["split"]
             if key in taken:
                 which = f"seed {line['seed']}" + (f", fold {fold}," if fold is not None else "")
-                raise UserError(f"{path}: {which} of {name} ({line['split']}) stands in {taken[key].name} too; keep one")
+                raise UserError(
+                    f"{path}: {which} of {name} ({line['split']}) stands in {taken[key].name} too; keep one"
+                )
             taken[key] = path
             found[name].results.append(line)
     return {name: found[name] for name in sorted(found)}

@@ -162,7 +162,7 @@ def test_folds_of_one_seed_are_trainings_of_their_own(checkout):
         line(seed, fold, value)
     assert run(checkout) == 0
     # mean 0.3; squares of -0.2, -0.1, 0, 0.3 over n - 1 = 3: deviation 0.216
-    assert "0.300 ± 0.216 (n=4) | – | no reference |  |  | 20.0 s |" in (checkout / "README.md").read_text("utf-8")
+    assert "0.300 ± 0.216 (n=4) | \u2013 | no reference |  |  | 20.0 s |" in (checkout / "README.md").read_text("utf-8")
     assert "| seeds 0-1; splits 0-1 | 20.0 s |" in (checkout / "experiments" / "README.md").read_text("utf-8")
     line(1, 1, 0.6, file="other.jsonl")
     with pytest.raises(UserError, match=r"seed 1, fold 1, of a/done \(test\) stands in done\.jsonl too"):
@@ -177,7 +177,7 @@ def test_every_experiment_is_listed_with_its_command_and_whether_it_was_run(chec
     text = (checkout / "experiments" / "README.md").read_text("utf-8")
     assert "2 experiments in 2 groups; 1 have results, 1 were not run." in text
     assert "| graphkit run a/done | toy |  | seeds 0-1 |  | MRR | 0.5 | 0.500 ± 0.028 (n=2) | matches |" in text
-    assert "| graphkit run b/waiting | toy |  | not run |  | MRR | 0.5 | – | not run |" in text
+    assert "| graphkit run b/waiting | toy |  | not run |  | MRR | 0.5 | \u2013 | not run |" in text
     assert "| graphkit run b/own --data FILE | a graph of your own | minutes |" in text
     assert "* `python experiments/b/count.py`: Counts \\| things." in text
     (checkout / "experiments" / "README.md").write_text(text.replace("0.500", "0.600"))
