@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SOURCES := $(wildcard cpp_ext/*/*) setup.py setup.cfg pyproject.toml
 NVCC   ?= $(shell command -v nvcc 2>/dev/null)
 
-.PHONY: quickstart test lint types check-cuda tables bench clean
+.PHONY: quickstart test lint types check-cuda tables reproduce clean
 
 quickstart: $(VENV)/installed
 	rm -rf runs/quickstart
@@ -32,9 +32,14 @@ else
 	@echo "nvcc not found: the CUDA kernels are not compile-checked"
 endif
 
-# README's and the docs' result tables from experiments/results
+# README's and the docs' result tables, and the list of experiments, from experiments/results
 tables: $(VENV)/installed
 	$(BIN)/python experiments/write_tables.py
+
+# Runs again what fits into 30 CPU minutes and compares it with the committed results; after a stop it goes on
+MINUTES ?= 30
+reproduce: $(VENV)/installed
+	$(BIN)/python experiments/reproduce.py --minutes $(MINUTES)
 
 clean:
 	rm -rf build dist *.egg-info graphkit/*.so runs report.html
