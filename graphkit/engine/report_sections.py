@@ -22,7 +22,7 @@ from graphkit.engine.routing_sections import routing_section
 from graphkit.engine.run_record import RunRecord, read_epochs, read_ranks
 from graphkit.engine.table_formats import COLUMNS, cells, duration, judged, metric_name, number, numeric_columns, spans
 
-__all__ = ["SECTIONS", "headline", "result_blocks", "sections"]
+__all__ = ["SECTIONS", "headline", "result_blocks", "sections", "selected"]
 
 _NO_PLOTS = 'Plots are left out: matplotlib is not installed (pip install "graphkit-torch[plots]").'
 
@@ -52,13 +52,26 @@ def headline(run: RunRecord) -> Headline:
     rows = [row for row in result_rows(run.name, run.config, run.results) if row.kind == "experiment" and row.n]
     if not rows:
         return Headline(run.name)
-    row = next((row for row in rows if row.metric == _selecting(run)), rows[0])
-    if row.paper is None:
-        row = next((other for other in rows if other.paper is not None), row)
+    row = selected(run, rows)
     figure = number(row.ours, row.decimals) + (f" ± {number(row.std, row.decimals)}" if row.std is not None else "")
     count = f"n = {row.n}" if row.n >= row.planned else f"n = {row.n} of {row.planned}"
     paper = f", paper {number(row.paper, row.paper_decimals)}" if row.paper is not None else ""
     return Headline(run.name, metric_name(row.metric), figure, f"{row.data} test, {count}{paper}".strip(), judged(row))
+
+
+def selected(run: RunRecord, rows: Sequence[Row]) -> Row:
+    """The row that a run leads with, among its rows of the test split; at least one has to hold a figure of ours.
+
+    It is the selecting metric or, where the paper has no figure for it but for others, the first of those.
+
+    Example:
+        >>> run = read_run("runs/nbfnet/umls")      # doctest: +SKIP
+        >>> selected(run, result_rows(run.name, run.config, run.results)).metric      # doctest: +SKIP
+        'mrr'
+    """
+    ours = [row for row in rows if row.kind == "experiment" and row.n]
+    row = next((row for row in ours if row.metric == _selecting(run)), ours[0])
+    return row if row.paper is not None else next((other for other in ours if other.paper is not None), row)
 
 
 def result_blocks(rows: Sequence[Row], *, caption: str = "", leave_out: Collection[str] = ()) -> list[Block]:
