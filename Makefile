@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SOURCES := $(wildcard cpp_ext/*/*) setup.py setup.cfg pyproject.toml
 NVCC   ?= $(shell command -v nvcc 2>/dev/null)
 
-.PHONY: quickstart test lint types check-cuda tables docs bench clean
+.PHONY: quickstart test lint types check-cuda tables docs reproduce clean
 
 quickstart: $(VENV)/installed
 	rm -rf runs/quickstart
@@ -32,7 +32,7 @@ else
 	@echo "nvcc not found: the CUDA kernels are not compile-checked"
 endif
 
-# README's and the docs' result tables from experiments/results
+# README's and the docs' result tables, and the list of experiments, from experiments/results
 tables: $(VENV)/installed
 	$(BIN)/python experiments/write_tables.py
 	$(BIN)/python docs/write_pages.py
@@ -41,6 +41,11 @@ tables: $(VENV)/installed
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -b html -q -W --keep-going -n docs build/site
 	@echo "build/site/index.html is the first page"
+
+# Runs again what fits into 30 CPU minutes and compares it with the committed results; after a stop it goes on
+MINUTES ?= 30
+reproduce: $(VENV)/installed
+	$(BIN)/python experiments/reproduce.py --minutes $(MINUTES)
 
 clean:
 	rm -rf build dist *.egg-info graphkit/*.so runs report.html docs/api

@@ -5,8 +5,9 @@
 
 A table stands between the lines `<!-- results:begin -->` and `<!-- results:end -->`; the first may name the experiments
 to show, as in `<!-- results:begin nbfnet/* -->`, and ask for one line an experiment: `<!-- results:begin * headlines -->`.
-README.md must hold one; pages under docs/ may. Figures come from
-experiments/results/*.jsonl, what to compare them with from experiments/*/*.yaml.
+README.md must hold one; pages under docs/ may. experiments/README.md is written as a whole: every experiment with its
+command, its budget and whether it was run. Figures come from experiments/results/*.jsonl, what to compare them with from
+experiments/*/*.yaml.
 """
 
 from __future__ import annotations
@@ -24,54 +25,24 @@ ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
-from graphkit.engine.result_table import VERDICT_RULE, Row, result_rows  # noqa: E402
-from graphkit.engine.run_record import read_config, read_results  # noqa: E402
+from experiments.committed import committed  # noqa: E402
+from experiments.overview import NOTICE, leading, overview, shown_rows  # noqa: E402
+from graphkit.engine.result_table import VERDICT_RULE, Row  # noqa: E402
 from graphkit.engine.table_formats import COLUMNS, cells, markdown_table, numeric_columns  # noqa: E402
-from graphkit.errors import UserError, nearest  # noqa: E402
+from graphkit.errors import UserError  # noqa: E402
 from graphkit.files import atomic_write  # noqa: E402
 
 BEGIN = re.compile(r"^<!-- results:begin(?: +(?P<pattern>\S+))?(?: +(?P<kind>headlines))? -->[ \t]*$", re.MULTILINE)
 END = re.compile(r"^<!-- results:end -->[ \t]*$", re.MULTILINE)
-NOTICE = "<!-- written by experiments/write_tables.py; changes made by hand are lost -->"
-MAIN_METRICS = ("mrr", "hits@1", "hits@10", "hits@10(50)")
-NO_EXPERIMENTS = frozenset({"results", "bench"})
 
 
 def experiments(root: Path) -> dict[str, tuple[dict[str, Any], list[dict[str, Any]]]]:
-    """Configuration and results of every experiment by name.
+    """Configuration and committed results of every experiment by name; those on a graph of one's own are left out.
 
     Raises:
-        UserError: for a file that cannot be read, a name used twice, or results of an unknown experiment.
+        UserError: as :func:`experiments.committed.committed`.
     """
-    configs: dict[str, dict[str, Any]] = {}
-    for path in sorted((root / "experiments").glob("*/*.yaml")):
-        if path.parent.name in NO_EXPERIMENTS:
-            continue
-        config, _ = read_config(path)
-        name = config.get("name")
-        if not name:
-            raise UserError(f"{path}: an experiment needs a 'name', such as {path.parent.name}/{path.stem}")
-        if name in configs:
-            raise UserError(f"{path}: the name {name!r} is taken by another experiment; give it a name of its own")
-        data = config.get("data")
-        if isinstance(data, dict) and "file" in data:  # a graph of the user's own: the results stay with the user
-            continue
-        configs[str(name)] = config
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in configs}
-    taken: dict[tuple[str, int, str], Path] = {}
-    for path in sorted((root / "experiments" / "results").glob("*.jsonl")):
-        for line in read_results(path):
-            name = str(line.get("experiment"))
-            if name not in configs:
-                raise UserError(f"{path}: {nearest(name, configs, 'experiment')}; results need experiments/{name}.yaml")
-            key = name, line["seed"], line["split"]
-            if key in taken:
-                raise UserError(
-                    f"{path}: seed {line['seed']} of {name} ({line['split']}) stands in {taken[key].name} too; keep one"
-                )
-            taken[key] = path
-            results[name].append(line)
-    return {name: (configs[name], results[name]) for name in sorted(configs)}
+    return {name: (one.config, one.results) for name, one in committed(root).items() if not one.own_data}
 
 
 def table(root: Path, pattern: str = "*", headlines: bool = False) -> str:
@@ -83,19 +54,15 @@ def table(root: Path, pattern: str = "*", headlines: bool = False) -> str:
     """
     rows: list[Row] = []
     waiting: list[str] = []
-    for name, (config, results) in experiments(root).items():
-        if fnmatch.fnmatchcase(name, pattern):
-            found = result_rows(name, config, results)
-            compared = {row.metric for row in found if row.paper is not None}.union(MAIN_METRICS)
-            kept = [row for row in found if row.metric in compared]
-            shown = kept or found
-            if headlines and not results:
-                waiting.append(name)
-            elif headlines:
-                ours = [row for row in shown if row.kind == "experiment"]
-                rows += [next((row for row in ours if row.paper is not None), ours[0])]
-            else:
+    for name, experiment in committed(root).items():
+        if fnmatch.fnmatchcase(name, pattern) and not experiment.own_data:
+            shown = shown_rows(name, experiment)
+            if not headlines:
                 rows += shown
+            elif experiment.results:
+                rows.append(leading(shown))
+            else:
+                waiting.append(name)
     if not rows and not waiting:
         raise UserError(
             f"no experiment matches {pattern!r}; expected one under {root / 'experiments'}/<method>/<data>.yaml"
@@ -145,9 +112,12 @@ def pages(root: Path) -> list[Path]:
 
 
 def outdated(root: Path) -> dict[Path, tuple[str, str]]:
-    """Pages whose tables differ from the results: (text as it stands, text as it should be)."""
+    """Pages that differ from what the results give: (text as it stands, text as it should be)."""
     texts = {page: page.read_text("utf-8") for page in pages(root)}
     fresh = {page: rewrite(text, root, page.relative_to(root).as_posix()) for page, text in texts.items()}
+    listed = root / "experiments" / "README.md"
+    texts[listed] = listed.read_text("utf-8") if listed.is_file() else ""
+    fresh[listed] = overview(root)
     return {page: (texts[page], fresh[page]) for page in texts if texts[page] != fresh[page]}
 
 
@@ -174,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             else:
                 with atomic_write(page) as file:
                     file.write(after.encode("utf-8"))
-                print(f"{name}: table written")
+                print(f"{name}: written")
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

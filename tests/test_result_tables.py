@@ -144,3 +144,41 @@ def test_results_and_experiments_must_fit(checkout):
     (checkout / "experiments" / "b" / "nameless.yaml").write_text("name: a/done\n")
     with pytest.raises(UserError, match="the name 'a/done' is taken"):
         write_tables.experiments(checkout)
+
+
+def test_folds_of_one_seed_are_trainings_of_their_own(checkout):
+    results = checkout / "experiments" / "results"
+
+    def line(seed, fold, value, file="done.jsonl"):
+        found = {"experiment": "a/done", "seed": seed, "fold": fold, "folds": 2, "split": "test", "seconds": 10.0}
+        with (results / file).open("a") as out:
+            out.write(json.dumps({**found, "metrics": {"mrr": value}}) + "\n")
+
+    (checkout / "experiments" / "a" / "done.yaml").write_text(
+        "name: a/done\ndata: {name: toy}\nseeds: [0, 1]\nsplits: all\n"
+    )
+    (results / "done.jsonl").unlink()
+    for seed, fold, value in ((0, 0, 0.1), (0, 1, 0.2), (1, 0, 0.3), (1, 1, 0.6)):
+        line(seed, fold, value)
+    assert run(checkout) == 0
+    # mean 0.3; squares of -0.2, -0.1, 0, 0.3 over n - 1 = 3: deviation 0.216
+    assert "0.300 ± 0.216 (n=4) | \u2013 | no reference |  |  | 20.0 s |" in (checkout / "README.md").read_text("utf-8")
+    assert "| seeds 0-1; splits 0-1 | 20.0 s |" in (checkout / "experiments" / "README.md").read_text("utf-8")
+    line(1, 1, 0.6, file="other.jsonl")
+    with pytest.raises(UserError, match=r"seed 1, fold 1, of a/done \(test\) stands in done\.jsonl too"):
+        write_tables.experiments(checkout)
+
+
+def test_every_experiment_is_listed_with_its_command_and_whether_it_was_run(checkout):
+    own = checkout / "experiments" / "b" / "own.yaml"
+    own.write_text("name: b/own\ndata: {file: null}\nbudget: minutes\n")
+    (checkout / "experiments" / "b" / "count.py").write_text('"""Counts | things.\n\n    usage\n"""\n')
+    assert run(checkout) == 0
+    text = (checkout / "experiments" / "README.md").read_text("utf-8")
+    assert "2 experiments in 2 groups; 1 have results, 1 were not run." in text
+    assert "| graphkit run a/done | toy |  | seeds 0-1 |  | MRR | 0.5 | 0.500 ± 0.028 (n=2) | matches |" in text
+    assert "| graphkit run b/waiting | toy |  | not run |  | MRR | 0.5 | \u2013 | not run |" in text
+    assert "| graphkit run b/own --data FILE | a graph of your own | minutes |" in text
+    assert "* `python experiments/b/count.py`: Counts \\| things." in text
+    (checkout / "experiments" / "README.md").write_text(text.replace("0.500", "0.600"))
+    assert run(checkout, "--check") == 1

@@ -8,20 +8,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+
+import unit_tables
+from table_text import Row, ratios, table
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-Row = dict[str, Any]
-
-
-def table(heads: list[str], rows: list[list[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def ratios(row: Row) -> str:
-    return ", ".join(f"{ratio:.1f}x {name}" for name, ratio in row["ratio"].items())
 
 
 def relational(rows: list[Row]) -> str:
@@ -238,6 +230,10 @@ PAGES = {
     "adpa": {"directed": ("Directed patterns, and an epoch of ADPA", directed)},
     "graph-mamba": {"selective_scan": ("Selective scan", scans)},
     "orbits": {"orbits": ("Orbit adjacencies and counts", peers)},
+    "walk-tokens": {"walks": ("Walks, induced edges and tokens", unit_tables.walks)},
+    "influence": {"influence": ("Influence by hop", unit_tables.influence)},
+    "city-networks": {"eccentricity": ("Eccentricity in balls of 16 hops", unit_tables.eccentricity)},
+    "gmope": {"gmope": ("Experts in one pass, and tuning with a cache", unit_tables.mixtures)},
 }
 
 

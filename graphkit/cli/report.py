@@ -16,7 +16,15 @@ _FORMATS = ("md", "csv", "json", "html", "ogb")
 def main(words: list[str]) -> int:
     """Print or write the result table over runs."""
     parser = CommandParser("report")
-    parser.add_argument("run_dirs", nargs="+", metavar="RUN_DIR", help="what graphkit run wrote")
+    parser.add_argument(
+        "run_dirs",
+        nargs="*",
+        metavar="RUN_DIR",
+        help="what graphkit run wrote; with --all folders of runs (default: runs)",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="one page over all runs in and below the folders, by data set"
+    )
     parser.add_argument(
         "--format",
         default="md",
@@ -28,10 +36,22 @@ def main(words: list[str]) -> int:
     if arguments.format not in _FORMATS:
         raise UserError(nearest(arguments.format, _FORMATS, "format"))
 
+    if arguments.all and arguments.format == "ogb":
+        raise UserError("--all has no form for OGB; give the folder of one run and --format ogb")
+    if not arguments.run_dirs and not arguments.all:
+        raise UserError(
+            "name a run directory, or pass --all for all runs in and below runs (see graphkit report --help)"
+        )
+
     from graphkit.engine.report import render
+    from graphkit.engine.report_all import render_all
     from graphkit.engine.run_directory import writing
 
-    text = render(arguments.run_dirs, arguments.format)
+    text = (
+        render_all(arguments.run_dirs or ["runs"], arguments.format)
+        if arguments.all
+        else render(arguments.run_dirs, arguments.format)
+    )
     if arguments.out is None:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
     else:

@@ -18,7 +18,7 @@ from graphkit.engine.table_formats import rows_csv, rows_json
 from graphkit.errors import UserError, nearest
 from graphkit.files import atomic_write
 
-__all__ = ["render", "write_report"]
+__all__ = ["render", "told_apart", "write_report"]
 
 
 def write_report(run_dir: str | os.PathLike[str]) -> Path:
@@ -85,7 +85,7 @@ def render(run_dirs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], 
         raise UserError("no run directory given; give at least one folder that `graphkit run` wrote")
     if format == "ogb":
         return submission_forms(folders)
-    runs = _told_apart([read_run(folder) for folder in folders])
+    runs = told_apart([read_run(folder) for folder in folders])
     if format == "html" and len(runs) == 1:
         return html_page(headline(runs[0]), sections(runs[0]))
     splits = sorted({line["split"] for run in runs for line in run.results} | {"test"}, key=lambda s: (s != "test", s))
@@ -95,7 +95,13 @@ def render(run_dirs: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], 
     return known[format]([row for row in rows if row.n or row.split == "test"])
 
 
-def _told_apart(runs: Sequence[RunRecord]) -> list[RunRecord]:
+def told_apart(runs: Sequence[RunRecord]) -> list[RunRecord]:
+    """Runs with names of their own: where two bear the same name, the folder is added to it.
+
+    Example:
+        >>> [run.name for run in told_apart([RunRecord(Path(f), "umls", {}, "", []) for f in ("a", "b")])]
+        ['umls (a)', 'umls (b)']
+    """
     count = Counter(run.name for run in runs)
     return [
         run if count[run.name] == 1 else dataclasses.replace(run, name=f"{run.name} ({run.folder.as_posix()})")

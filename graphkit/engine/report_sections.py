@@ -20,9 +20,9 @@ from graphkit.engine.report_relations import relations_section
 from graphkit.engine.result_table import VERDICT_RULE, Row, data_name, planned_seeds, result_rows
 from graphkit.engine.routing_sections import routing_section
 from graphkit.engine.run_record import RunRecord, read_epochs, read_ranks
-from graphkit.engine.table_formats import COLUMNS, cells, duration, judged, metric_name, number, numeric_columns
+from graphkit.engine.table_formats import COLUMNS, cells, duration, judged, metric_name, number, numeric_columns, spans
 
-__all__ = ["SECTIONS", "headline", "result_blocks", "sections"]
+__all__ = ["SECTIONS", "headline", "result_blocks", "sections", "selected"]
 
 _NO_PLOTS = 'Plots are left out: matplotlib is not installed (pip install "graphkit-torch[plots]").'
 
@@ -52,13 +52,26 @@ def headline(run: RunRecord) -> Headline:
     rows = [row for row in result_rows(run.name, run.config, run.results) if row.kind == "experiment" and row.n]
     if not rows:
         return Headline(run.name)
-    row = next((row for row in rows if row.metric == _selecting(run)), rows[0])
-    if row.paper is None:
-        row = next((other for other in rows if other.paper is not None), row)
+    row = selected(run, rows)
     figure = number(row.ours, row.decimals) + (f" ± {number(row.std, row.decimals)}" if row.std is not None else "")
     count = f"n = {row.n}" if row.n >= row.planned else f"n = {row.n} of {row.planned}"
     paper = f", paper {number(row.paper, row.paper_decimals)}" if row.paper is not None else ""
     return Headline(run.name, metric_name(row.metric), figure, f"{row.data} test, {count}{paper}".strip(), judged(row))
+
+
+def selected(run: RunRecord, rows: Sequence[Row]) -> Row:
+    """The row that a run leads with, among its rows of the test split; at least one has to hold a figure of ours.
+
+    It is the selecting metric or, where the paper has no figure for it but for others, the first of those.
+
+    Example:
+        >>> run = read_run("runs/nbfnet/umls")      # doctest: +SKIP
+        >>> selected(run, result_rows(run.name, run.config, run.results)).metric      # doctest: +SKIP
+        'mrr'
+    """
+    ours = [row for row in rows if row.kind == "experiment" and row.n]
+    row = next((row for row in ours if row.metric == _selecting(run)), ours[0])
+    return row if row.paper is not None else next((other for other in ours if other.paper is not None), row)
 
 
 def result_blocks(rows: Sequence[Row], *, caption: str = "", leave_out: Collection[str] = ()) -> list[Block]:
@@ -92,7 +105,7 @@ def _result(run: RunRecord) -> Section:
     blocks: list[Block] = []
     missing = sorted(set(planned_seeds(run.config)) - set(run.seeds))
     if missing:
-        blocks.append(Paragraph(f"Unfinished: no result yet for {_plural(len(missing), 'seed')} ({_spans(missing)})."))
+        blocks.append(Paragraph(f"Unfinished: no result yet for {_plural(len(missing), 'seed')} ({spans(missing)})."))
     rows = result_rows(run.name, run.config, run.results)
     if not missing and rows[0].n < rows[0].planned and run.folds:
         blocks.append(
@@ -217,7 +230,7 @@ def _protocol(run: RunRecord) -> Section:
         ("Ties", (f"{ties}: {meaning}" if meaning else ties) if ranked else None),
         ("Candidates", (candidates if run.config else "not recorded") if ranked else None),
         *(node_protocol_entries(run) if of_nodes else [] if ranked else link_protocol_entries(run)),
-        ("Seeds", f"{_spans(run.seeds)} (n = {len(run.seeds)})"),
+        ("Seeds", f"{spans(run.seeds)} (n = {len(run.seeds)})"),
         (
             "Negatives in training" if not ranked else "Negatives",
             f"{negatives} per {what}, {strict}" if negatives is not None else None,
@@ -251,7 +264,7 @@ def _reproduce(run: RunRecord) -> Section:
             Paragraph("From the folder of this report; the configuration above holds every option of the run.")
         )
         out = shlex.quote(f"../{run.folder.resolve().name}-again")
-        blocks.append(Code(f"graphkit run config.yaml --seeds {_spans(run.seeds)} --out {out}", "sh"))
+        blocks.append(Code(f"graphkit run config.yaml --seeds {spans(run.seeds)} --out {out}", "sh"))
     else:
         blocks.append(
             Paragraph("The run was started from Python and has no config.yaml: repeat the call of graphkit.fit.")
@@ -284,17 +297,6 @@ def _selecting(run: RunRecord) -> str:
 def _part(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     part = config.get(key)
     return part if isinstance(part, Mapping) else {}
-
-
-def _spans(seeds: Sequence[int]) -> str:
-    """Seeds as the command line takes them: 0-4,7."""
-    spans: list[list[int]] = []
-    for seed in sorted(seeds):
-        if spans and seed == spans[-1][-1] + 1:
-            spans[-1][1:] = [seed]
-        else:
-            spans.append([seed])
-    return ",".join("-".join(map(str, span)) for span in spans)
 
 
 def _plural(count: int, noun: str) -> str:

@@ -35,7 +35,7 @@ class Row:
         n: trainings: seeds, times splits where an experiment runs several.
         planned: trainings that the configuration asks for, at least n.
         difference: ours minus the published figure.
-        seconds: mean per seed.
+        seconds: mean per seed; the splits of a seed add up.
         decimals: digits to show of ours.
         paper_decimals: digits that the published figure was printed with.
     """
@@ -142,7 +142,7 @@ def result_rows(
         "planned": max(len(planned_seeds(config)) * planned_folds(config, lines), len(lines)),
         "parameters": next((line["parameters"] for line in lines if line.get("parameters") is not None), None),
         "device": _device(lines),
-        "seconds": _mean([line["seconds"] for line in lines if isinstance(line.get("seconds"), (int, float))]),
+        "seconds": _mean(_seconds(lines)),
         "commit": ", ".join(dict.fromkeys(_short_commit(line["commit"]) for line in lines if line.get("commit"))),
     }
     values = {metric: _values(lines, metric) for metric in _ordered(published, lines, config)}
@@ -247,6 +247,14 @@ def _ordered(published: Mapping[str, Any], lines: Sequence[Mapping[str, Any]], c
 
 def _values(lines: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
     return [float(line["metrics"][metric]) for line in lines if metric in line["metrics"]]
+
+
+def _seconds(lines: Sequence[Mapping[str, Any]]) -> list[float]:
+    spent: dict[int, float] = {}
+    for line in lines:
+        if isinstance(line.get("seconds"), (int, float)):
+            spent[line["seed"]] = spent.get(line["seed"], 0.0) + line["seconds"]
+    return list(spent.values())
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -21,6 +21,7 @@ __all__ = [
     "number",
     "rows_csv",
     "rows_json",
+    "spans",
 ]
 
 COLUMNS = (
@@ -85,6 +86,22 @@ def duration(seconds: float | None) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def spans(numbers: Iterable[int]) -> str:
+    """Seeds or splits as the command line takes them.
+
+    Example:
+        >>> spans([0, 1, 2, 7])
+        '0-2,7'
+    """
+    found: list[list[int]] = []
+    for one in sorted(numbers):
+        if found and one == found[-1][-1] + 1:
+            found[-1][1:] = [one]
+        else:
+            found.append([one])
+    return ",".join("-".join(map(str, span)) for span in found)
 
 
 def cells(row: Row, *, above: Row | None = None) -> list[str]:
