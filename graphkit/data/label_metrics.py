@@ -31,8 +31,9 @@ def label_metrics(
         scores: [n, C] floats.
         y: [n] int64 classes, or [n, C] labels of 0, 1 and NaN (unknown), or [n, C] values, NaN where unknown.
         wanted: names of metrics: of classes ``accuracy``, ``balanced_accuracy``, ``macro_f1`` and, with two of them,
-            ``roc_auc``; where classes are ordered ``class_mae``, the mean difference of the numbers of predicted and true class, and
-            ``spearman``, the rank correlation of the predicted class and what orders the classes; of labels ``ap``, ``roc_auc`` and ``macro_f1``; of values ``mae``.
+            ``roc_auc``; of ordered classes also ``class_mae``, the mean difference of the numbers of predicted and true
+            class, and ``spearman``, the rank correlation of the predicted class and what orders the classes; of labels
+            ``ap``, ``roc_auc`` and ``macro_f1``; of values ``mae``.
         order: [n], what orders the classes, such as the score that they were cut from; None: the classes themselves.
 
     Returns:

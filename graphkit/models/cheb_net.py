@@ -14,7 +14,7 @@ __all__ = ["ChebNet"]
 
 
 class ChebNet(NodeClassifier):
-    r"""A linear map, then PyG's ``ChebConv`` layer after layer, then a linear map; SiLU after all but the last, dropout after filters.
+    r"""A linear map, PyG's ``ChebConv`` layer after layer, and a linear map; SiLU after all but the last, dropout after filters.
 
     .. math:: X' = \sum_{k=0}^{p} T_k(\hat L)\, X \Theta_k, \qquad \hat L = L - I = -D^{-1/2} A D^{-1/2}
 

@@ -57,7 +57,7 @@ class SimpleAttention(nn.Module):
         self.q, self.k, self.v = (nn.Linear(channels, heads * channels, bias=False) for _ in range(3))
 
     def forward(self, x: Tensor, batch: Tensor | None = None) -> Tensor:
-        """[N, d] to [N, d]; of several graphs ``batch`` [N], ascending, says which one a node belongs to: each attends to itself."""
+        """[N, d] to [N, d]; of several graphs ``batch`` [N], ascending, says which one a node is of; each attends to itself."""
         if batch is None:
             return self._of_graph(x)
         sizes = torch.bincount(batch).tolist()

@@ -1,5 +1,7 @@
 """Ordered classes: class error and rank correlation beside accuracy, from the task's own score, which no model sees."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from scipy.stats import spearmanr
@@ -68,7 +70,7 @@ def test_cities_have_ordered_classes_and_their_score_stays_hidden():
     for found in (city.task(), gk.load("city/sample")):
         assert found.ordered and found.score is not None and "ecc" not in found.graph()
         by_class = [found.score[found.y == k] for k in range(found.out_channels)]
-        assert all(a.max() <= b.min() for a, b in zip(by_class, by_class[1:], strict=False))
+        assert all(a.max() <= b.min() for a, b in pairwise(by_class))
     few = FewShotSplit(k=2, seed=0).of(city.task())
     assert few.ordered and torch.equal(few.score, city.ecc)
 

@@ -121,9 +121,7 @@ def test_sgformer_is_pygs_before_its_softmax(graph):
     _, edge_index, x = graph
     torch.manual_seed(3)
     theirs = pyg.SGFormer(F, 8, C, trans_num_layers=2, trans_num_heads=2, gnn_num_layers=2, graph_weight=0.7).eval()
-    ours = made(
-        SGFormer, 2, attention_layers=2, heads=2, graph_weight=0.7, normalize="node", attention_activation=True
-    )
+    ours = made(SGFormer, 2, attention_layers=2, heads=2, graph_weight=0.7, normalize="node", attention_activation=True)
     pairs = [(ours.enter_attention[0], theirs.trans_conv.fcs[0]), (ours.enter_attention[1], theirs.trans_conv.bns[0])]
     pairs += [(ours.enter_graph[0], theirs.graph_conv.fcs[0]), (ours.enter_graph[1], theirs.graph_conv.bns[0])]
     pairs += [(ours.leave, theirs.fc)]
