@@ -1,8 +1,8 @@
-"""Pictures of influence by hop and of the receptive field against depth; needs matplotlib."""
+"""Pictures of influence by hop, and of the receptive field and results against depth; needs matplotlib."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from graphkit.errors import UserError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_influence", "plot_receptive_field"]
+__all__ = ["plot_depths", "plot_influence", "plot_receptive_field"]
 
 # Okabe and Ito's palette without its yellow; line and marker tell models apart on paper without colour
 _STYLES = (
@@ -106,10 +106,55 @@ def plot_receptive_field(reports: Mapping[str, Mapping[int, InfluenceReport]], *
     return figure
 
 
+def plot_depths(panels: Mapping[str, Mapping[str, Mapping[int, Sequence[float]]]], *, title: str = "") -> Figure:
+    """Results against the number of layers: a panel for each quantity, a line per model, bars of a standard deviation over runs.
+
+    Args:
+        panels: by the label of the axis, the name of the model and the number of layers: a value for each training.
+        title: above the picture.
+
+    Raises:
+        UserError: no panel, model, depth or training; matplotlib is not installed.
+
+    Example:
+        >>> runs = {"GCN": {2: [24.0, 25.0], 4: [32.0, 31.0], 8: [45.0, 44.5]}, "MLP": {2: [23.0], 8: [24.0]}}
+        >>> plot_depths({"Accuracy (%)": runs}).savefig("depths.svg")
+    """
+    _some(panels)
+    figure, axes = _figure(1, len(panels), (4.4 * len(panels) + 0.4, 3.4))
+    for axis, (label, by_model) in zip(axes, panels.items(), strict=True):
+        _some(by_model)
+        for (name, by_depth), (colour, line, marker) in zip(by_model.items(), _styles(len(by_model)), strict=True):
+            _some(by_depth)
+            depths = sorted(by_depth)
+            for depth in depths:
+                _some(by_depth[depth])
+            values = [np.asarray(by_depth[depth], dtype=float) for depth in depths]
+            error = [one.std(ddof=1) if len(one) > 1 else 0.0 for one in values]
+            style: dict[str, Any] = {
+                "color": colour,
+                "linestyle": line,
+                "marker": marker,
+                "markersize": 4,
+                "capsize": 2.5,
+            }
+            axis.errorbar(depths, [one.mean() for one in values], error, label=name, **style)
+        every = sorted({depth for by_depth in by_model.values() for depth in by_depth})
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(every, [str(depth) for depth in every])
+        axis.minorticks_off()
+        axis.set(xlabel="Layers", ylabel=label)
+        axis.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes[0].legend()
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
 def _styles(count: int) -> list[tuple[str, str, str]]:
     return [_STYLES[number % len(_STYLES)] for number in range(count)]
 
 
-def _some(reports: Mapping[Any, Any]) -> None:
+def _some(reports: Mapping[Any, Any] | Sequence[Any]) -> None:
     if not reports:
         raise UserError("there is no report to draw; give what graphkit.analysis.influence returns, by name")

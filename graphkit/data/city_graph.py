@@ -127,7 +127,7 @@ class CityGraph:
         return data
 
     def task(self) -> NodeTask:
-        """Classification of the junctions. The score behind the labels is not part of what a model sees.
+        """Classification of the junctions. The classes are ordered; the score behind them is not part of what a model sees.
 
         Example:
             >>> from graphkit.datasets import build_city
@@ -138,7 +138,7 @@ class CityGraph:
         if self.ecc is not None:
             del data.ecc
         provenance = {"city": {key: value for key, value in self.meta.items()}, "digest": self.digest}
-        return NodeTask(self.name, data, directed=False, provenance=provenance)
+        return NodeTask(self.name, data, directed=False, ordered=True, score=self.ecc, provenance=provenance)
 
     def line_graph(self) -> Tensor:
         """``[2, L]`` int64: pairs of columns of ``edge_index`` that follow each other in a node, for learning on streets.

@@ -130,6 +130,8 @@ class FewShotSplit:
             "num_classes": count,
             "nodes": task.nodes,
             "classes": names,
+            "ordered": task.ordered,
+            "score": task.score,
         }
         drawn = NodeTask(task.name, data, **splits, directed=task.directed, provenance=about, **more)
         # the graph is that of the task, so what was computed from it stays valid

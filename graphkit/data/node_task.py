@@ -46,9 +46,12 @@ class NodeTask:
         directed: whether the direction of an edge means something; None: unless every edge has its opposite.
         direction: what is known of that, in words.
         num_classes: number of classes; None: one more than the largest label.
-        primary_metric: ``"accuracy"``, ``"macro_f1"`` or ``"roc_auc"``; None: accuracy, with several labels a node roc_auc.
+        primary_metric: ``"accuracy"``, ``"macro_f1"``, ``"roc_auc"``, of ordered classes ``"class_mae"`` or ``"spearman"``;
+            None: accuracy, with several labels a node roc_auc.
         nodes: names of the N nodes, or None.
         classes: names of the classes, or None.
+        ordered: whether the classes are ordered, 0 the least, so that a neighbouring class is less wrong than a far one.
+        score: [N] float, what the classes were cut from, NaN where unknown; only metrics see it. None: unknown.
         provenance: where the data come from (plain values).
 
     Raises:
@@ -81,6 +84,8 @@ class NodeTask:
         primary_metric: str | None = None,
         nodes: Sequence[str] | None = None,
         classes: Sequence[str] | None = None,
+        ordered: bool = False,
+        score: Tensor | None = None,
         provenance: dict[str, Any] | None = None,
     ) -> None:
         self.name, self.provenance, self.direction = name, dict(provenance or {}), direction
@@ -102,6 +107,7 @@ class NodeTask:
         self._node_ids = {} if self.nodes is None else numbered(self.nodes, "node", name)
         self.directed = not self._all_mutual() if directed is None else bool(directed)
         check_nodes(self)
+        self.ordered, self.score = bool(ordered), _score(self, ordered, score)
         self.selectable = self._metrics()
         self.primary_metric = primary_metric or ("roc_auc" if self.multi_label else "accuracy")
         if self.primary_metric not in self.selectable:
@@ -319,7 +325,9 @@ class NodeTask:
 
         Returns:
             ``accuracy`` and ``macro_f1``, with two classes ``roc_auc`` too (of the difference of the scores); with several labels a
-            node ``roc_auc`` (mean over labels that occur both ways) and ``macro_f1``; ``count`` (nodes). Floats. Where
+            node ``roc_auc`` (mean over labels that occur both ways) and ``macro_f1``; with ordered classes ``class_mae`` (mean
+            difference of the numbers of predicted and true class) and ``spearman`` (rank correlation of the predicted class and the
+            score behind the classes, or where that is unknown the true class); ``count`` (nodes). Floats. Where
             a split holds one class only, its ``roc_auc`` is left out.
 
         Raises:
@@ -339,7 +347,8 @@ class NodeTask:
         if not nodes.numel():
             raise UserError(f"{self.name} has no {split} nodes to evaluate")
         scores = score_nodes(model, self, nodes, batch_size=batch_size, progress=progress)
-        found = label_metrics(scores, self.y[nodes], self.selectable)
+        order = None if self.score is None else self.score[nodes]
+        found = label_metrics(scores, self.y[nodes], self.selectable, order=order)
         return {**found, "count": float(nodes.numel())}
 
     def leak_check(self) -> Certificate:
@@ -380,7 +389,8 @@ class NodeTask:
     def _metrics(self) -> tuple[str, ...]:
         if self.multi_label:
             return ("roc_auc", "macro_f1")
-        return ("accuracy", "macro_f1", "roc_auc") if self.out_channels == 2 else ("accuracy", "macro_f1")
+        two = ("roc_auc",) if self.out_channels == 2 else ()
+        return ("accuracy", "macro_f1", *two, *(("class_mae", "spearman") if self.ordered else ()))
 
 
 def _labels(name: str, data: Data) -> Tensor:
@@ -400,6 +410,23 @@ def _labels(name: str, data: Data) -> Tensor:
             )
         y = whole
     return y.to(torch.int64)
+
+
+def _score(task: NodeTask, ordered: bool, score: Tensor | None) -> Tensor | None:
+    """What the classes were cut from [N], float64, after it was looked at."""
+    if ordered and task.multi_label:
+        raise UserError(f"{task.name}: ordered is true, but nodes have several labels; only classes can be ordered")
+    if score is None:
+        return None
+    if not ordered:
+        raise UserError(f"{task.name}: a score orders the classes; pass ordered=True with it, or leave it out")
+    if not isinstance(score, Tensor) or score.shape != (task.num_nodes,):
+        shape = list(score.shape) if isinstance(score, Tensor) else type(score).__name__
+        raise UserError(f"{task.name}: score is {shape}, expected a number for each of {task.num_nodes} nodes, [N]")
+    needed = torch.stack([task.masks(split).any(0) for split in SPLITS]).any(0)
+    if bool((lacking := needed & ~score.isfinite()).any()):
+        raise UserError(f"{task.name}: node {int(lacking.nonzero()[0])} of a split has no score")
+    return score.double()
 
 
 def _graph(name: str, data: Data, num_nodes: int) -> tuple[Tensor, Tensor | None]:

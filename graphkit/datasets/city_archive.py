@@ -198,4 +198,14 @@ def read_city_network(source: Path, *, name: str) -> StoredGraph:
     city = read_city(source, name, verify="strict")
     masks = {"official": {split: mask[None] for split, mask in city.masks.items()}}
     numeric = NUMERIC_COLUMNS if city.x.shape[1] == 37 else None
-    return StoredGraph(city.edge_index, city.num_nodes, city.x, city.y, masks, pos=city.pos, numeric=numeric)
+    return StoredGraph(
+        city.edge_index,
+        city.num_nodes,
+        city.x,
+        city.y,
+        masks,
+        pos=city.pos,
+        numeric=numeric,
+        ordered=True,
+        score=city.ecc,
+    )

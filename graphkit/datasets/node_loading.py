@@ -74,7 +74,8 @@ def node_task(
         x = torch.cat([x, encode_graph(directed_edges(both, graph.num_nodes), graph.num_nodes, encodings).values], 1)
     task = NodeTask.from_edges(
         entry.name, edges, graph.y, x=x, directed=directed, direction=said,
-        fold=fold or 0, primary_metric=entry.metric, nodes=graph.nodes, classes=graph.classes, **masks,
+        fold=fold or 0, primary_metric=entry.metric, nodes=graph.nodes, classes=graph.classes,
+        ordered=graph.ordered, score=graph.score, **masks,
     )  # fmt: skip
     if graph.pos is not None:
         task.graph().pos = graph.pos

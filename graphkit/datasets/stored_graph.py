@@ -28,6 +28,8 @@ class StoredGraph:
         classes: names of the classes, or None.
         pos: [N, 2] positions of the nodes, or None.
         numeric: columns of x that hold quantities of different units, for ``features="standardized"``; None: all columns.
+        ordered: whether the classes are ordered, 0 the least.
+        score: [N] float, what ordered classes were cut from, or None.
 
     Example:
         >>> import torch
@@ -45,6 +47,8 @@ class StoredGraph:
     classes: list[str] | None = None
     pos: Tensor | None = None
     numeric: tuple[int, ...] | None = None
+    ordered: bool = False
+    score: Tensor | None = None
 
     @property
     def edges(self) -> Tensor:

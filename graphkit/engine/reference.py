@@ -31,6 +31,8 @@ METRICS = (
     "balanced_accuracy",
     "roc_auc",
     "mae",
+    "class_mae",
+    "spearman",
 )
 
 

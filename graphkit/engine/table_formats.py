@@ -42,6 +42,8 @@ _NAMES = {
     "balanced_accuracy": "Balanced accuracy",
     "macro_f1": "Macro F1",
     "mae": f"MAE {DOWN}",
+    "class_mae": f"Class error {DOWN}",
+    "spearman": "Spearman",
     "roc_auc": "ROC-AUC",
 }
 

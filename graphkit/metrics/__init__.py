@@ -15,7 +15,7 @@ from graphkit.metrics.ranking import (
     ranks,
     reciprocal_rank,
 )
-from graphkit.metrics.regression import mean_absolute_error
+from graphkit.metrics.regression import mean_absolute_error, spearman
 from graphkit.metrics.sampled import sampled_hits
 
 __all__ = [
@@ -43,4 +43,5 @@ __all__ = [
     "reciprocal_rank",
     "roc_auc",
     "sampled_hits",
+    "spearman",
 ]

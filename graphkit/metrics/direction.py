@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = ["LOWER_IS_BETTER", "goodness"]
 
-LOWER_IS_BETTER = frozenset({"mae", "mr", "tail_mr", "head_mr", "loss"})
+LOWER_IS_BETTER = frozenset({"mae", "class_mae", "mr", "tail_mr", "head_mr", "loss"})
 """Names of the metrics of which less is better."""
 
 

@@ -1,4 +1,4 @@
-"""How far predicted numbers are off."""
+"""How far predicted numbers are off, and whether they are in the right order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from graphkit.errors import UserError
 
-__all__ = ["mean_absolute_error"]
+__all__ = ["mean_absolute_error", "spearman"]
 
 
 def mean_absolute_error(predicted: Any, values: Any) -> float:
@@ -36,3 +36,37 @@ def mean_absolute_error(predicted: Any, values: Any) -> float:
     if bool(torch.isnan(predicted[known]).any()):
         raise UserError("a prediction is NaN; the model has diverged")
     return float((predicted - values)[known].abs().mean())
+
+
+def spearman(predicted: Any, values: Any) -> float:
+    """Spearman's rank correlation, from -1 to 1; tied numbers share the mean of their ranks.
+
+    Args:
+        predicted: [n] numbers.
+        values: [n] numbers.
+
+    Returns:
+        the correlation; 0 where either side is the same number throughout, which orders nothing.
+
+    Raises:
+        UserError: for shapes that differ, fewer than two numbers, or a NaN.
+
+    Source:
+        scipy's ``spearmanr``.
+
+    Example:
+        >>> spearman([0, 0, 1, 2], [1.0, 2.5, 2.0, 7.0])
+        0.6324555320336758
+    """
+    from scipy.stats import spearmanr
+
+    predicted, values = (torch.as_tensor(side).detach().cpu().double() for side in (predicted, values))
+    if predicted.dim() != 1 or predicted.shape != values.shape or len(values) < 2:
+        raise UserError(
+            f"predictions are {list(predicted.shape)} and values {list(values.shape)}; expected [n] both, n at least 2"
+        )
+    if bool(torch.isnan(predicted).any()) or bool(torch.isnan(values).any()):
+        raise UserError("a prediction or a value is NaN, which has no place in an order")
+    if bool((predicted == predicted[0]).all()) or bool((values == values[0]).all()):
+        return 0.0
+    return float(spearmanr(predicted.numpy(), values.numpy()).statistic)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from graphkit.models.adpa import ADPA
 from graphkit.models.base import Model
+from graphkit.models.cheb_net import ChebNet
 from graphkit.models.dir_gnn import DirGNN
 from graphkit.models.entity_prediction import EntityPrediction
 from graphkit.models.gated_gcn import GatedGCN
@@ -27,6 +28,7 @@ from graphkit.models.node_baselines import APPNP, GAT, GCN, GIN, GPRGNN, MLP, SG
 from graphkit.models.node_classifier import NodeClassifier, label_loss, target_loss
 from graphkit.models.path_explanation import PathExplanation
 from graphkit.models.path_heuristics import Katz, PersonalizedPageRank, ShortestPath
+from graphkit.models.sgformer import SGFormer
 
 __all__ = [
     "ADPA",
@@ -43,6 +45,7 @@ __all__ = [
     "SGC",
     "SIZES",
     "AdamicAdar",
+    "ChebNet",
     "CommonNeighbors",
     "ComplEx",
     "DirGNN",
@@ -64,6 +67,7 @@ __all__ = [
     "PreferentialAttachment",
     "ResourceAllocation",
     "RotatE",
+    "SGFormer",
     "ShortestPath",
     "TransE",
     "label_loss",
@@ -75,7 +79,7 @@ _MODELS: tuple[type[Model], ...] = (
     NBFNet, NCN, NCNC, DistMult, ComplEx, RotatE, TransE, CommonNeighbors, AdamicAdar, ResourceAllocation, Jaccard,
     PreferentialAttachment, Katz, ShortestPath, PersonalizedPageRank,
     MLP, GCN, GraphMamba, GraphMambaLinks, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA, GIN, GatedGCN, GPS,
-    MLP, GCN, GraphSAGE, GAT, SGC, APPNP, GPRGNN, DirGNN, LINKX, ADPA, GMoPE,
+    ChebNet, SGFormer, GMoPE,
 )  # fmt: skip
 
 #: constructor arguments that come from a task, never from an experiment file

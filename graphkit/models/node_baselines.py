@@ -33,6 +33,7 @@ class _Stack(GraphClassifier):
 
     stack: torch.nn.Module
     dropout: float
+    input_dropout: float
     message_direction = "in"
 
     def _build(
@@ -43,10 +44,13 @@ class _Stack(GraphClassifier):
         dropout: float,
         level: Level,
         pooling: Pooling,
+        input_dropout: float | None = None,
     ) -> None:
         if level not in ("graph", "node"):
             raise UserError(f"level is {level!r}, expected 'graph' or 'node'")
         self.level, self.dropout = level, dropout
+        self.input_dropout = dropout if input_dropout is None else input_dropout
+        _check(dropout=self.input_dropout)
         self.stack = layers(out_channels if level == "node" else hidden_channels)
         self.readout = None
         if level == "graph":
@@ -59,7 +63,7 @@ class _Stack(GraphClassifier):
     ) -> Tensor:
         """[N, F] to [N, C]; of graphs to [B, C], where ``batch`` [N] says which one a node belongs to."""
         if not isinstance(self.stack, ResidualLayers):  # which drop what they make of the input
-            x = torch.nn.functional.dropout(x, self.dropout, self.training)
+            x = torch.nn.functional.dropout(x, self.input_dropout, self.training)
         x = self._states(x, edge_index)
         return x if self.readout is None else self.readout(x, batch, num_graphs)
 
@@ -82,6 +86,7 @@ class MLP(_Stack):
         norm: after every hidden layer, or None.
         level: whether nodes or whole graphs are scored.
         pooling: of graphs, how their nodes are summed up: ``"mean"``, ``"sum"`` or ``"max"``; a perceptron follows.
+        input_dropout: on the input, where it is another; None: as ``dropout``.
 
     Example:
         >>> MLP(4, 8, 3)(torch.zeros(5, 4), torch.zeros(2, 0, dtype=torch.int64)).shape
@@ -99,6 +104,7 @@ class MLP(_Stack):
         norm: Norm = None,
         level: Level = "node",
         pooling: Pooling = "mean",
+        input_dropout: float | None = None,
     ) -> None:
         super().__init__()
         self.receptive_hops = 0
@@ -109,7 +115,7 @@ class MLP(_Stack):
             norm_name = None if norm is None else f"{norm}_norm"
             return pyg.MLP(channels, dropout=dropout, norm=norm_name, norm_kwargs=_each_node(norm))
 
-        self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
+        self._build(layers, hidden_channels, out_channels, dropout, level, pooling, input_dropout)
 
     def _states(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.stack(x)
@@ -133,6 +139,7 @@ class GCN(_Stack):
         feed_forward: with ``residual``, whether a perceptron follows each layer.
         level: whether nodes or whole graphs are scored.
         pooling: as in :class:`MLP`.
+        input_dropout: as in :class:`MLP`; residual layers drop nothing of the input.
 
     Source:
         Kipf and Welling: Semi-Supervised Classification with Graph Convolutional Networks (ICLR 2017).
@@ -156,6 +163,7 @@ class GCN(_Stack):
         feed_forward: bool = False,
         level: Level = "node",
         pooling: Pooling = "mean",
+        input_dropout: float | None = None,
     ) -> None:
         super().__init__()
         self.receptive_hops = num_layers
@@ -173,7 +181,7 @@ class GCN(_Stack):
                 jk=jumping_knowledge,
             )  # fmt: skip
 
-        self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
+        self._build(layers, hidden_channels, out_channels, dropout, level, pooling, input_dropout)
 
 
 class GraphSAGE(_Stack):
@@ -191,6 +199,7 @@ class GraphSAGE(_Stack):
         feed_forward: as in :class:`GCN`.
         level: whether nodes or whole graphs are scored.
         pooling: as in :class:`MLP`.
+        input_dropout: as in :class:`MLP`; residual layers drop nothing of the input.
 
     Source:
         Hamilton, Ying and Leskovec: Inductive Representation Learning on Large Graphs (NeurIPS 2017).
@@ -214,6 +223,7 @@ class GraphSAGE(_Stack):
         feed_forward: bool = False,
         level: Level = "node",
         pooling: Pooling = "mean",
+        input_dropout: float | None = None,
     ) -> None:
         super().__init__()
         self.receptive_hops = num_layers
@@ -231,7 +241,7 @@ class GraphSAGE(_Stack):
                 jk=jumping_knowledge,
             )  # fmt: skip
 
-        self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
+        self._build(layers, hidden_channels, out_channels, dropout, level, pooling, input_dropout)
 
 
 class GAT(_Stack):

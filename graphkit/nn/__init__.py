@@ -32,6 +32,7 @@ from graphkit.nn.router import Router
 from graphkit.nn.routing import RouteInput, RouteOutput
 from graphkit.nn.selective_state import SelectiveStateSpace
 from graphkit.nn.semiring import SEMIRINGS, Semiring, bellman_ford
+from graphkit.nn.simple_attention import SimpleAttention
 from graphkit.nn.structural_features import structural_features
 from graphkit.nn.token_encoder import GatedTokenEncoder, WalkFeatureEncoder
 from graphkit.nn.walk_tokenizer import WalkTokenizer
@@ -69,6 +70,7 @@ __all__ = [
     "Router",
     "SelectiveStateSpace",
     "Semiring",
+    "SimpleAttention",
     "Walk",
     "WalkFeatureEncoder",
     "WalkTokenizer",

@@ -9,7 +9,7 @@ from graphkit.analysis import InfluenceReport
 from graphkit.errors import UserError
 
 pytest.importorskip("matplotlib")
-from graphkit.analysis.influence_plots import plot_influence, plot_receptive_field
+from graphkit.analysis.influence_plots import plot_depths, plot_influence, plot_receptive_field
 
 
 def report(*means, nodes=20):
@@ -55,3 +55,17 @@ def test_mistakes_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UserError, match="pictures need matplotlib"):
         plot_influence({"GCN": report(1, 1)})
+
+
+def test_results_against_depth():
+    runs = {"GCN": {2: [20.0, 24.0], 16: [50.0]}, "SAGE": {4: [30.0, 30.0]}}
+    figure = plot_depths({"Accuracy (%)": runs, "R (hops)": {"GCN": {2: [1.0]}}}, title="city")
+    left, right = figure.axes
+    assert (left.get_ylabel(), right.get_ylabel(), left.get_xlabel()) == ("Accuracy (%)", "R (hops)", "Layers")
+    assert left.containers[0].lines[0].get_xydata().tolist() == [[2, 22], [16, 50]]
+    (bar, none) = left.containers[0].lines[2][0].get_segments()
+    assert bar[1][1] - 22 == pytest.approx(8**0.5) and none[1][1] == 50
+    assert [tick.get_text() for tick in left.get_xticklabels()] == ["2", "4", "16"]
+    for empty in ({}, {"Accuracy": {}}, {"Accuracy": {"GCN": {}}}, {"Accuracy": {"GCN": {2: []}}}):
+        with pytest.raises(UserError, match="no report to draw"):
+            plot_depths(empty)

@@ -68,6 +68,8 @@ SAMPLES = {
     "GIN": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
     "GatedGCN": (labelled_nodes, {"hidden_channels": 16, "num_layers": 2, "norm": "layer"}),
     "GPS": (labelled_nodes, {"hidden_channels": 16, "num_layers": 2, "norm": "layer"}),
+    "ChebNet": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
+    "SGFormer": (labelled_nodes, {"hidden_channels": 16, "num_layers": 2, "dropout": 0.0, "attention_dropout": 0.0}),
     "ADPA": (labelled_nodes, {"hidden_channels": 16, "dropout": 0.0}),
     "GMoPE": (
         labelled_nodes,
