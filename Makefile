@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SOURCES := $(wildcard cpp_ext/*/*) setup.py setup.cfg pyproject.toml
 NVCC   ?= $(shell command -v nvcc 2>/dev/null)
 
-.PHONY: quickstart test lint types check-cuda tables bench clean
+.PHONY: quickstart test lint types check-cuda sanitize tables bench clean
 
 quickstart: $(VENV)/installed
 	rm -rf runs/quickstart
@@ -31,6 +31,11 @@ ifneq ($(NVCC),)
 else
 	@echo "nvcc not found: the CUDA kernels are not compile-checked"
 endif
+
+# The extension with the compiler's sanitizers, and the tests of its kernels on it; SANITIZE=thread for data races.
+SANITIZE ?= address,undefined
+sanitize: $(VENV)/installed-test
+	$(MAKE) -f cpp_ext/sanitize.mk PYTHON=$(BIN)/python SANITIZE=$(SANITIZE)
 
 # README's and the docs' result tables from experiments/results
 tables: $(VENV)/installed
