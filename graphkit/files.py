@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["atomic_write"]
+__all__ = ["ARRAY_DAMAGE", "atomic_write"]
+
+#: what NumPy and zipfile raise over archives of arrays that are damaged or made up
+ARRAY_DAMAGE = (
+    OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError, NotImplementedError, RuntimeError,
+    MemoryError, OverflowError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @contextlib.contextmanager

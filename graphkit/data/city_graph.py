@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from graphkit.data.node_task import NodeTask
 from graphkit.errors import UserError
-from graphkit.files import atomic_write
+from graphkit.files import ARRAY_DAMAGE, atomic_write
 
 __all__ = ["CityGraph"]
 
@@ -201,7 +200,7 @@ class CityGraph:
             return cls(**words, **optional, masks=masks)
         except FileNotFoundError:
             raise UserError(f"there is no file {path}; expected one that CityGraph.save wrote") from None
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        except ARRAY_DAMAGE as error:
             if isinstance(error, UserError):
                 raise
             raise UserError(f"{path} is damaged or was not written by CityGraph.save ({error})") from None

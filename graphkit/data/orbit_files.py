@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from graphkit.errors import UserError
+from graphkit.files import ARRAY_DAMAGE
 from graphkit.ops import ORBIT_KEYS, SimpleGraph
 from graphkit.ops.orbits_reference import Key
 
@@ -238,10 +238,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / MANIFEST).read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{folder} holds no blocks of orbit adjacencies (it has no {MANIFEST})") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{folder / MANIFEST} cannot be read ({error}); remove the folder and count again") from None
     if not isinstance(found, dict) or found.get("format") != _FORMAT:
         raise UserError(f"{folder / MANIFEST} is not one that graphkit orbits wrote; choose another folder")
+    blocks, keys = found.get("blocks"), found.get("keys")
+    ends = [block for block in blocks if isinstance(block, list)] if isinstance(blocks, list) else []
+    whole = isinstance(blocks, list) and len(ends) == len(blocks) and isinstance(keys, list) and "sha256" in found
+    if not whole or any(len(block) != 2 or any(type(end) is not int or end < 0 for end in block) for block in ends):
+        raise UserError(f"{folder / MANIFEST} is damaged; remove the folder and count again")
     return found
 
 
@@ -264,11 +269,12 @@ def _read(path: Path, keys: Sequence[Key] | None) -> dict[Key, scipy.sparse.csr_
             for key in wanted:
                 values = data["data_{}_{}_{}".format(*key)]
                 out[key] = scipy.sparse.csr_array((values, *patterns[key[0]]), shape=shape, copy=True)
+                out[key].check_format(full_check=True)  # before anything follows its pointers
                 out[key].eliminate_zeros()
             return out
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except ARRAY_DAMAGE as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path} cannot be read as orbit adjacencies ({error})") from None

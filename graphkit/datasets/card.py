@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from graphkit.errors import UserError, nearest
+from graphkit.strict_yaml import load_yaml
 
 __all__ = ["Card", "CardFile"]
 
@@ -144,7 +145,7 @@ class Card:
         """
         path = Path(path)
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = load_yaml(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"there is no data card {path}") from None
         except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -97,7 +97,11 @@ def _read(path: Path, name: str, connectors: bool) -> Streets:
 def _rows(
     database: sqlite3.Connection, name: str, table: str, needed: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> list[dict[str, Any]]:
-    known = {row[1] for row in database.execute(f"PRAGMA table_info({table})")}
+    # a view could be made never to end; a table is as large as the file
+    tables = {
+        row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0")
+    }
+    known = {row[1] for row in database.execute(f"PRAGMA table_info({table})")} if table in tables else set()
     lacking = [column for column in needed if column not in known]
     if lacking:
         raise UserError(

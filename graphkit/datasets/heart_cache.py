@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from graphkit.data import heart_negatives
 from graphkit.datasets.locate import cache_folder
-from graphkit.files import atomic_write
+from graphkit.files import ARRAY_DAMAGE, atomic_write
 
 __all__ = ["cached_heart_negatives", "heart_path"]
 
@@ -45,7 +44,7 @@ def cached_heart_negatives(
             for pairs, edges in zip(found, (valid, test), strict=True)
         ):
             return found[0], found[1]
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+    except ARRAY_DAMAGE:
         pass
     made = heart_negatives(train, valid, test, num_nodes, x=x, **options)
     arrays = {split: pairs.to(torch.int32).numpy() for split, pairs in zip(("valid", "test"), made, strict=True)}

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from graphkit.errors import UserError
+from graphkit.files import ARRAY_DAMAGE
 
 __all__ = ["csr_edges", "csr_rows", "read_npz"]
-
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
 def read_npz(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> dict[str, np.ndarray]:
@@ -54,7 +51,7 @@ def read_npz(path: Path, names: Sequence[str], optional: Sequence[str] = ()) -> 
         raise
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; expected an archive of arrays") from None
-    except _DAMAGE as error:
+    except ARRAY_DAMAGE as error:
         raise UserError(f"{path} is damaged or no archive of plain arrays ({error}); fetch it again") from None
 
 

@@ -10,6 +10,7 @@ import torch
 from graphkit.datasets.npz_arrays import csr_edges, csr_rows, read_npz
 from graphkit.datasets.stored_graph import StoredGraph
 from graphkit.errors import UserError
+from graphkit.files import ARRAY_DAMAGE
 
 __all__ = ["read_attributed_npz", "read_edge_list_npz", "read_telegram"]
 
@@ -52,7 +53,7 @@ def read_edge_list_npz(path: Path) -> StoredGraph:
             torch.from_numpy(y.astype(np.int64)),
             {"official": {split: torch.from_numpy(mask.astype(bool)) for split, mask in masks.items()}},
         )
-    except (ValueError, TypeError) as error:
+    except ARRAY_DAMAGE as error:
         raise UserError(f"the arrays of {path} do not fit together ({error})") from None
 
 
@@ -94,7 +95,7 @@ def read_attributed_npz(path: Path) -> StoredGraph:
             y = torch.from_numpy(arrays["labels"].astype(np.int64))
         names, classes = (arrays[key].tolist() if key in arrays else None for key in ("node_names", "class_names"))
         return StoredGraph(torch.from_numpy(edges), nodes, x, y, nodes=names, classes=classes)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except ARRAY_DAMAGE as error:
         raise UserError(f"the arrays of {path} do not fit together ({error})") from None
 
 
@@ -121,5 +122,5 @@ def read_telegram(adjacency: Path, labels: Path) -> StoredGraph:
         if y.shape != (int(arrays["shape"][0]),):
             raise ValueError(f"labels {y.shape} of {int(arrays['shape'][0])} nodes")
         return StoredGraph(torch.from_numpy(edges), len(y), y=torch.from_numpy(y.astype(np.int64)))
-    except (ValueError, OSError, EOFError, TypeError) as error:
+    except ARRAY_DAMAGE as error:
         raise UserError(f"{adjacency} and {labels.name} do not fit together ({error})") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from graphkit.datasets.number_table import read_numbers
 from graphkit.datasets.ogb_names import read_rows
 from graphkit.datasets.torch_files import read_torch_file
 from graphkit.errors import UserError
+from graphkit.files import ARRAY_DAMAGE
 
 __all__ = ["PROCESSED", "OGBGraph", "OGBTypedGraph", "graph_size", "open_arrays", "read_ogb_graph"]
 
@@ -141,7 +140,7 @@ def open_arrays(path: Path) -> dict[str, np.ndarray]:
             return {name: content[name] for name in content.files}
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; unpack OGB's archive as a whole") from None
-    except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile, AttributeError) as error:
+    except ARRAY_DAMAGE as error:
         raise UserError(f"{path} is damaged or no file of arrays ({error}); unpack OGB's archive anew") from None
 
 

@@ -49,6 +49,8 @@ def read_planetoid(paths: Mapping[str, Path]) -> StoredGraph:
         known, total = allx.shape[0], int(index.max()) + 1
         if not (len(index) == len(np.unique(index)) == tx.shape[0] == ty.shape[0]) or ally.shape[0] != known:
             raise ValueError(f"{len(index)} test documents, {tx.shape} words of them and {ty.shape} classes")
+        if total > 2 * (known + len(index) + len(graph)):
+            raise ValueError(f"test document {total - 1}, but there are {known} others and {len(graph)} in the graph")
         if int(index.min()) < known:
             raise ValueError(f"test document {int(index.min())} is among the first {known}")
         x, y = np.zeros((total, allx.shape[1]), dtype=np.float32), np.full(total, -1, dtype=np.int64)
@@ -59,7 +61,16 @@ def read_planetoid(paths: Mapping[str, Path]) -> StoredGraph:
         edges = _edges(graph, total)
         train = read_arrays(files["y"]).shape[0] if "y" in files else 0
         splits = {"public": _public_split(train, known, index, total)} if 0 < train <= known else {}
-    except (AttributeError, ValueError, IndexError, TypeError) as error:
+    except (
+        AttributeError,
+        ValueError,
+        IndexError,
+        KeyError,
+        TypeError,
+        OverflowError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         raise UserError(f"the files beside {files['graph']} do not fit together ({error})") from None
     return StoredGraph(edges, total, torch.from_numpy(x), torch.from_numpy(y), splits)
 
@@ -76,7 +87,7 @@ def _public_split(train: int, known: int, index: np.ndarray, total: int) -> Mask
 def _test_index(path: Path) -> np.ndarray:
     try:
         index = np.array([int(line) for line in path.read_text("ascii").split()], dtype=np.int64)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is no list of document numbers ({error})") from None
     if index.size == 0 or int(index.min()) < 0:
         raise UserError(f"{path} is no list of document numbers; expected one a line, from 0 upwards")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,7 @@ import torch
 from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, OGBKnowledgeGraphTask
 from graphkit.datasets.card import Card
 from graphkit.datasets.locate import cache_folder
-from graphkit.errors import UserError
-from graphkit.files import atomic_write
+from graphkit.files import ARRAY_DAMAGE, atomic_write
 
 __all__ = ["processed_path", "read_processed", "write_processed"]
 
@@ -44,7 +42,7 @@ def read_processed(path: Path, name: str) -> KnowledgeGraphTask | None:
                 name, train, valid, unseen, test, names["entities"], names["test_entities"], names["relations"]
             )
         return KnowledgeGraphTask(name, train, valid, test, names["entities"], names["relations"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, UserError):
+    except ARRAY_DAMAGE:  # UserError is a ValueError
         return None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from graphkit.datasets.pickle_limits import Allowance, check_memo
 from graphkit.errors import UserError
 
 __all__ = ["read_arrays"]
@@ -44,7 +45,8 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        return _plain(_reader(content).load())
+        check_memo(content, io.BytesIO(content))
+        return _plain(_reader(content).load(), Allowance(len(content)))
     except _RefusedName as error:
         raise UserError(
             f"{path} names {error}, and a data file needs arrays and numbers only; it was not opened further: "
@@ -128,18 +130,19 @@ def _reader(content: bytes) -> pickle.Unpickler:
     return Reader(io.BytesIO(content), encoding="latin1")
 
 
-def _plain(thing: Any) -> Any:
+def _plain(thing: Any, allowance: Allowance) -> Any:
     """The stand-ins replaced by arrays and matrices."""
     from scipy.sparse import csr_matrix
 
+    allowance.take()
     if isinstance(thing, dict):
-        return {_plain(key): _plain(value) for key, value in thing.items()}
+        return {_plain(key, allowance): _plain(value, allowance) for key, value in thing.items()}
     if isinstance(thing, (list, tuple)):
-        return type(thing)(_plain(value) for value in thing)
+        return type(thing)(_plain(value, allowance) for value in thing)
     if isinstance(thing, _Value):
         if not isinstance(thing.value, dict):
             return _checked(thing.value)
-        state = {str(key): _plain(value) for key, value in thing.value.items()}
+        state = {str(key): _plain(value, allowance) for key, value in thing.value.items()}
         shape = tuple(int(size) for size in state["_shape"])
         matrix = csr_matrix((state["data"], state["indices"], state["indptr"]), shape=shape, copy=True)
         matrix.check_format(full_check=True)

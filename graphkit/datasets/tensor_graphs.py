@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import io
+import mmap
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphkit.datasets.pickle_limits import check_memo
 from graphkit.datasets.stored_graphs import StoredGraphs
 from graphkit.errors import UserError
 
@@ -100,7 +102,9 @@ def read_gnn_benchmark(path: Path, *, level: str) -> StoredGraphs:
                     data.edge_attr = one["edge_attr"].float().reshape(data.edge_index.size(1), -1)
                 graphs.append(data)
             parts[split] = torch.arange(begin, len(graphs))
-    except (TypeError, ValueError, AttributeError, KeyError, RuntimeError) as error:
+    except UserError:
+        raise
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError, RuntimeError, MemoryError) as error:
         raise UserError(f"{path} holds no three lists of graphs ({error})") from None
     return StoredGraphs(graphs, level, splits={"official": parts})  # type: ignore[arg-type]
 
@@ -145,6 +149,9 @@ def read_tensor_pickle(path: Path) -> Any:
     """
     try:
         with path.open("rb") as file:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                check_memo(content, file)
+            file.seek(0)
             return _Interpreter(file, path).load()
     except UserError:
         raise

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import mmap
 import os
 import pickle
 import re
@@ -15,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 
+from graphkit.datasets.pickle_limits import Allowance, check_memo
 from graphkit.errors import UserError
 
 __all__ = ["read_torch_file", "read_torch_tensor"]
@@ -58,10 +61,11 @@ def read_torch_file(path: str | os.PathLike[str], *, nested: bool = False) -> di
     path = Path(path)
     try:
         with path.open("rb") as file:
+            allowance = Allowance(path.stat().st_size)
             content = _content(file, path)
         if not isinstance(content, dict):
             raise UserError(f"{path} holds a {type(content).__name__}, expected a mapping of names to arrays")
-        return {_name(key, path): _finished(value, key, path, nested) for key, value in content.items()}
+        return {_name(key, path): _finished(value, key, path, nested, allowance) for key, value in content.items()}
     except UserError:
         raise
     except FileNotFoundError:
@@ -111,13 +115,22 @@ def _content(file: IO[bytes], path: Path) -> Any:
             members = [name for name in archive.namelist() if name == "data.pkl" or name.endswith("/data.pkl")]
             if len(members) != 1:
                 raise UserError(f"{path} is a zip file without the data.pkl of torch.save; fetch it again")
-            with archive.open(members[0]) as member:
-                return _Interpreter(member, path).load()
+            pickled = archive.read(members[0])
+            check_memo(pickled, io.BytesIO(pickled))
+            return _Interpreter(io.BytesIO(pickled), path).load()
+    _check_sequence(file)
     file.seek(0)
     if _Interpreter(file, path).load() != _LEGACY_MAGIC or _Interpreter(file, path).load() != _LEGACY_PROTOCOL:
         raise UserError(f"{path} was not written by torch.save; fetch it again")
     _Interpreter(file, path).load()  # sizes of C types on the machine that wrote it
     return _Interpreter(file, path).load()
+
+
+def _check_sequence(file: IO[bytes]) -> None:
+    """The four pickles of the older container, without a copy of them in memory."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        file.seek(0)
+        check_memo(content, file, pickles=4)
 
 
 class _Interpreter(pickle.Unpickler):
@@ -266,13 +279,16 @@ def _name(key: Any, path: Path, tuples: bool = False) -> Any:
     return key
 
 
-def _finished(value: Any, key: Any, path: Path, nested: bool) -> Any:
+def _finished(value: Any, key: Any, path: Path, nested: bool, allowance: Allowance) -> Any:
+    allowance.take()
     if isinstance(value, _Array):
         return value.value
     if nested and value is None:
         return None
     if nested and isinstance(value, dict):
-        return {_name(inner, path, True): _finished(one, inner, path, nested) for inner, one in value.items()}
+        return {
+            _name(inner, path, True): _finished(one, inner, path, nested, allowance) for inner, one in value.items()
+        }
     plain = type(value) in _PLAIN or (isinstance(value, (list, tuple)) and not set(map(type, value)) - _PLAIN)
     if not plain:
         raise UserError(f"{path}: {key!r} is neither an array, a number, text nor a list of them")

@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from graphkit.errors import UserError
+from graphkit.strict_yaml import load_yaml
 
 __all__ = ["RunRecord", "read_config", "read_epochs", "read_ranks", "read_results", "read_run"]
 
@@ -95,7 +96,7 @@ def read_config(path: str | os.PathLike[str]) -> tuple[dict[str, Any], str]:
     path = Path(path)
     try:
         text = path.read_bytes().decode("utf-8")
-        config = yaml.safe_load(text)
+        config = load_yaml(text)
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start})") from error
     except yaml.YAMLError as error:

@@ -1,40 +1,16 @@
-"""YAML read strictly: numbers as people write them, no key twice."""
+"""YAML of experiments: read strictly, written for people."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from graphkit.errors import UserError
+from graphkit.strict_yaml import load_yaml
 
 __all__ = ["dump_yaml", "parse_value", "read_yaml"]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers: 5e-3 is a number here and text in YAML 1.1."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
-
-
-def _mapping_without_repeats(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
-        seen.add(key)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping_without_repeats)
 
 
 class _Dumper(yaml.SafeDumper):
@@ -56,7 +32,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         UserError: naming the file, and the line where it is not YAML.
     """
     try:
-        value = yaml.load(path.read_bytes().decode("utf-8"), Loader=_Loader)
+        value = load_yaml(path.read_bytes().decode("utf-8"))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -80,7 +56,7 @@ def parse_value(text: str) -> Any:
         (0.003, [1, 2], None, 'pna')
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return load_yaml(text)
     except yaml.YAMLError:
         return text
 
