@@ -5,11 +5,7 @@ BIN    := $(VENV)/bin
 SOURCES := $(wildcard cpp_ext/*/*) setup.py setup.cfg pyproject.toml
 NVCC   ?= $(shell command -v nvcc 2>/dev/null)
 
-<<<<<<< HEAD
-.PHONY: quickstart test lint types check-cuda tables docs reproduce clean
-=======
-.PHONY: quickstart test lint types check-cuda sanitize tables bench clean
->>>>>>> 178c0a5478066e8d0e16120928778b4e846c1ab3
+.PHONY: quickstart test lint types check-cuda tables docs reproduce sanitize clean
 
 quickstart: $(VENV)/installed
 	rm -rf runs/quickstart
@@ -36,16 +32,13 @@ else
 	@echo "nvcc not found: the CUDA kernels are not compile-checked"
 endif
 
-<<<<<<< HEAD
 # README's and the docs' result tables, and the list of experiments, from experiments/results
-=======
 # The extension with the compiler's sanitizers, and the tests of its kernels on it; SANITIZE=thread for data races.
 SANITIZE ?= address,undefined
 sanitize: $(VENV)/installed-test
 	$(MAKE) -f cpp_ext/sanitize.mk PYTHON=$(BIN)/python SANITIZE=$(SANITIZE)
 
 # README's and the docs' result tables from experiments/results
->>>>>>> 178c0a5478066e8d0e16120928778b4e846c1ab3
 tables: $(VENV)/installed
 	$(BIN)/python experiments/write_tables.py
 	$(BIN)/python docs/write_pages.py

@@ -419,7 +419,7 @@ def _table_readers(room: Path) -> list[Reader]:
     def queries_of(folder: Path, _: int) -> Any:
         return read_queries(file_bytes(folder / "q.tsv"), task)
 
-    queries = "e1\tr1\t?\n?\tr2\te3\n\ne4\tr0\t?\n".encode()
+    queries = b"e1\tr1\t?\n?\tr2\te3\n\ne4\tr0\t?\n"
     make = _made(graphml=made_xml, parquet=made_table, other=made_table)
     return [
         Reader("edge tables", tables[:4], table, make, 1.5),
