@@ -11,10 +11,11 @@ the trained model with its standard error. A run is a line of experiments/result
 not repeated. experiments/city/depth_table.py makes the table and the picture.
 
 PROTOCOL is a reduced one: half the width of the published protocol, 1 % of its epochs, ten times its learning rate under a cosine,
-standardized features. An epoch is one step on the whole graph. Seconds on a free core, measured by the steps' processor time:
-about 0.02 a layer for GCN, GraphSAGE and SGFormer, 0.15 for GraphMamba, so that the runs of one seed, all models and depths,
-take about 40 minutes, half of which is GraphMamba with 16 layers. R of SGFormer and GraphMamba needs the whole graph, ten backward
-passes a node; that of GCN and GraphSAGE needs balls only.
+standardized features. An epoch is one step on the whole graph. Estimates for a free core, from processor times of single steps:
+0.02 to 0.03 s a layer for GCN, GraphSAGE and SGFormer; for GraphMamba 0.15 s a layer and 0.4 s for its tokens. R of GCN and
+GraphSAGE takes seconds, by balls; SGFormer and GraphMamba need ten backward passes through the whole graph for each of 16 nodes.
+So a run of GCN takes 15 s to 2 minutes, the deepest of GraphMamba 20 minutes, and all models and depths of one seed about an hour,
+three quarters of it GraphMamba's.
 """
 
 from __future__ import annotations
