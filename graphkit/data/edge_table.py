@@ -25,11 +25,12 @@ from graphkit.data.edge_sources import (
     parquet_columns,
     read_graphml,
 )
-from graphkit.data.edge_tasks import PARTS, inductive_task, link_task, transductive_task
+from graphkit.data.edge_tasks import PARTS, inductive_task, link_task, node_task, transductive_task
 from graphkit.data.edge_text import Edge, text_edges
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import SPLITS
 from graphkit.data.link_task import LinkTask
+from graphkit.data.node_task import NodeTask
 from graphkit.data.triples import file_bytes
 from graphkit.errors import DataWarning, UserError, nearest
 
@@ -393,6 +394,44 @@ class EdgeTable:
             LinkTask('ring', nodes=40, edges=40, features=0, train=34, valid=2, test=4)
         """
         return link_task(self, seed=seed, split=split, num_negatives=num_negatives, name=name or self.name)
+
+
+    def node_task(
+        self,
+        labels: PathLike | Mapping[str, Any],
+        *,
+        directed: bool = True,
+        split: str = "48/32/20",
+        folds: int = 10,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> NodeTask:
+        """Classification of the entities; relations play no part.
+
+        Features are those of the table; without any, a node has the logarithms of its in- and out-degree.
+
+        Args:
+            labels: the class of each labelled entity by name, as text or whole number; or a file of lines "entity, class" (tab,
+                comma or blanks between them, ``#`` begins a comment). Entities that are not named have no label.
+            directed: whether head and tail differ; otherwise both directions of every edge.
+            split: as for :func:`graphkit.data.split_nodes`.
+            folds: number of splits.
+            seed: of the splits.
+            name: name of the task; None: of the graph.
+
+        Raises:
+            UserError: labels of unknown entities, none at all, a file that cannot be read, and as for
+                :class:`graphkit.data.NodeTask`.
+
+        Example:
+            >>> ring = [(f"e{i}", "next", f"e{(i + 1) % 10}") for i in range(10)]
+            >>> labels = {f"e{i}": "even" if i % 2 == 0 else "odd" for i in range(10)}
+            >>> EdgeTable.from_triples(ring, name="ring").node_task(labels, split="60/20/20", folds=1)
+            NodeTask('ring', nodes=10, edges=10, features=2, classes=2, train=6, valid=2, test=2, directed)
+        """
+        return node_task(
+            self, labels, directed=directed, split=split, folds=folds, seed=seed, name=name or self.name
+        )
 
 
 def _sorted(ids: Mapping[str, int]) -> tuple[list[str], np.ndarray]:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
+from graphkit.data.degree_features import degree_features
+from graphkit.data.edge_labels import class_labels, text_labels
 from graphkit.data.edge_split import undirected_edges
 from graphkit.data.inductive import InductiveKnowledgeGraphTask
 from graphkit.data.knowledge_graph import KnowledgeGraphTask
 from graphkit.data.leaks import SPLITS
 from graphkit.data.link_task import LinkTask
+from graphkit.data.node_split import split_nodes
+from graphkit.data.node_task import NodeTask
 from graphkit.data.triple_splits import HeldOut, check_shares, entity_region, hold_out
 from graphkit.errors import DataWarning, UserError, nearest
 
 if TYPE_CHECKING:
     from graphkit.data.edge_table import EdgeTable
 
-__all__ = ["PARTS", "inductive_task", "link_task", "transductive_task"]
+__all__ = ["PARTS", "inductive_task", "link_task", "node_task", "transductive_task"]
 
 PARTS = (*SPLITS, "test_facts")
 """What a ready split may name; the last one makes it inductive."""
@@ -107,6 +113,31 @@ def link_task(table: EdgeTable, *, seed: int, split: str, num_negatives: int, na
         task.provenance["split"] = {"kind": "as given with the edges"}
     task.provenance = {**_provenance(table), **task.provenance}
     task.provenance["leak_check"] = {what: count for what, count, _ in task.leak_check().notes}
+    return task
+
+
+def node_task(
+    table: EdgeTable,
+    labels: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    directed: bool,
+    split: str,
+    folds: int,
+    seed: int,
+    name: str,
+) -> NodeTask:
+    """See :meth:`EdgeTable.node_task`."""
+    given = labels if isinstance(labels, Mapping) else text_labels(labels)
+    y, classes = class_labels(given, table.entities, name)
+    edges = table.triples[:, [0, 2]].t().contiguous()
+    both = edges if directed else torch.cat([edges, edges.flip(0)], 1)
+    x = degree_features(both, len(table.entities)) if table.features is None else table.features
+    masks = split_nodes(y, split, folds=folds, seed=seed)
+    task = NodeTask.from_edges(
+        name, edges, y, x=x, directed=directed, direction="as given with the edges" if directed else None, nodes=table.entities,
+        classes=classes, num_classes=len(classes), **masks,
+    )  # fmt: skip
+    task.provenance = {**_provenance(table), "split": {"name": split, "seed": seed}}
     return task
 
 

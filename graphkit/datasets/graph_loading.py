@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from graphkit.data import GraphTask, split_graphs
+from graphkit.data.degree_features import degree_features
 from graphkit.datasets.card import Card
-from graphkit.datasets.node_loading import degree_features, wanted_split
+from graphkit.datasets.node_loading import wanted_split
 from graphkit.datasets.stored_graphs import StoredGraphs
 from graphkit.errors import UserError, nearest
 

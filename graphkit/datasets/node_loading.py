@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from graphkit.data import NodeTask, directed_edges, edge_direction, encode_graph, split_nodes, standardize
+from graphkit.data.degree_features import degree_features
 from graphkit.datasets.card import Card
 from graphkit.datasets.stored_graph import Masks, StoredGraph
 from graphkit.errors import DataWarning, UserError, nearest
 
-__all__ = ["DIRECTIONS", "FEATURES", "degree_features", "node_task", "wanted_split"]
+__all__ = ["DIRECTIONS", "FEATURES", "node_task", "wanted_split"]
 
 DIRECTIONS = ("stored", "undirected")
 FEATURES = ("degrees", "ids", "own", "rows", "standardized")
@@ -90,17 +91,6 @@ def node_task(
         "split": {"name": name, "folds": task.num_folds, "seed": split_seed or 0, **task.fingerprint()},
     }  # fmt: skip
     return task
-
-
-def degree_features(edge_index: Tensor, num_nodes: int) -> Tensor:
-    """ln(1 + in-degree) and ln(1 + out-degree) [N, 2]; repeated edges count once, self-loops not at all.
-
-    Example:
-        >>> degree_features(torch.tensor([[0, 1], [1, 1]]), 2).exp().sub(1).round().tolist()
-        [[0.0, 1.0], [1.0, 0.0]]
-    """
-    once = directed_edges(edge_index, num_nodes)
-    return torch.stack([torch.bincount(end, minlength=num_nodes) for end in once.flip(0)], 1).float().log1p()
 
 
 def _masks(entry: Card, graph: StoredGraph, name: str, seed: int | None) -> Masks:

@@ -38,7 +38,7 @@ def check_memo(content: bytes | mmap.mmap, file: IO[bytes], pickles: int = 1) ->
         return
     for _ in range(pickles):
         for operation, argument, _ in pickletools.genops(file):
-            if operation.name in ("LONG_BINPUT", "PUT") and argument > len(content):
+            if operation.name in ("LONG_BINPUT", "PUT") and int(argument or 0) > len(content):
                 raise pickle.UnpicklingError(f"a value is stored under the number {argument} in {len(content)} bytes")
 
 
