@@ -9,6 +9,7 @@ import json
 import sys
 from pathlib import Path
 
+import scale_tables
 import unit_tables
 from table_text import Row, ratios, table
 
@@ -233,6 +234,7 @@ PAGES = {
     "walk-tokens": {"walks": ("Walks, induced edges and tokens", unit_tables.walks)},
     "influence": {"influence": ("Influence by hop", unit_tables.influence)},
     "city-networks": {"eccentricity": ("Eccentricity in balls of 16 hops", unit_tables.eccentricity)},
+    "scale": {"scale": ("Operators from 10⁴ to 10⁷ edges, and their work in parts", scale_tables.scale)},
     "gmope": {"gmope": ("Experts in one pass, and tuning with a cache", unit_tables.mixtures)},
 }
 
@@ -249,6 +251,8 @@ def text(page: str) -> str:
         threads, how = f"{machine['threads']} threads", "all implementations in turn in one process"
         if name == "distributed":
             threads, how = "one thread a process", "one process and several in turn"
+        elif name == "scale":
+            how = "each operator and size in a process of its own"
         elif name == "orbits":
             how = "each implementation in a process of its own, whose imports the memory holds too"
         where = f"{machine['processor']}, {threads}, torch {machine['torch']}, {machine['date']}, commit {machine['commit']}"
