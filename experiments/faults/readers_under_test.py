@@ -903,7 +903,8 @@ def _archive_readers(room: Path) -> list[Reader]:
         shutil.rmtree(cache_folder(), ignore_errors=True)
         before = unpacking.retrieve
         copy = folder / "fetched.zip"
-        copy.write_bytes((folder / "toy.zip").read_bytes())
+        if (folder / "toy.zip").exists():
+            copy.write_bytes((folder / "toy.zip").read_bytes())
         unpacking.retrieve = lambda *_, **__: copy
         offline = os.environ.pop("GRAPHKIT_OFFLINE", None)
         try:
@@ -915,7 +916,9 @@ def _archive_readers(room: Path) -> list[Reader]:
     def read_pin(folder: Path, _: int) -> Any:
         place = pin_path(card, files[0])
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(folder / "pin.json", place)
+        place.unlink(missing_ok=True)
+        if (folder / "pin.json").exists():
+            shutil.copyfile(folder / "pin.json", place)
         return pinned(card, files[0])
 
     record = json.dumps({"data set": "toy", "file": "a", "bytes": 3, "sha256": "0" * 64, "address": None}).encode()
@@ -963,7 +966,7 @@ def _own_readers(room: Path) -> list[Reader]:
     tensors = {name: data for name, data in run.items() if name.endswith(".safetensors")}
 
     def safetensors_of(folder: Path, which: int) -> Any:
-        path = next(folder.rglob("*.safetensors"))
+        path = next(folder.rglob("*.safetensors"), folder / "none.safetensors")
         return read_metadata(path), read_tensors(path)
 
     def report(folder: Path, which: int) -> Any:
