@@ -26,7 +26,7 @@ LIBRARY := $(ROOM)/graphkit/_C.abi3.so
 # CPython never frees some of its memory, so leaks are not looked for. With threads, the tests set their numbers themselves.
 sanitize: build
 	cd $(ROOM) && env LD_PRELOAD=$(RUNTIME) PYTHONPATH=. OMP_NUM_THREADS=2 \
-	  ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/cpp_ext/sanitize_thread.txt \
 	  $(abspath $(shell command -v $(PYTHON))) -m pytest -q -s -n 0 -p no:cacheprovider $(TESTS)
 

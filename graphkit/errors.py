@@ -8,16 +8,24 @@ from collections.abc import Iterable
 __all__ = ["DataWarning", "SaidByFirst", "UserError", "nearest"]
 
 
+_LONGEST = 6000
+
+
 class UserError(ValueError):
     """A mistake in what was handed in: the message says what was wrong, what was expected and what to do.
 
-    The command line prints the message alone and exits with status 2.
+    The command line prints the message alone and exits with status 2. Messages quote what they complain of; of one with more
+    than 6000 characters the middle is left out.
 
     Example:
         >>> raise UserError("lr is -1, expected a number above 0")
         Traceback (most recent call last):
         graphkit.errors.UserError: lr is -1, expected a number above 0
     """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 3 :]}"
 
 
 class DataWarning(UserWarning):

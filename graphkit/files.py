@@ -6,6 +6,7 @@ import contextlib
 import os
 import struct
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ __all__ = ["ARRAY_DAMAGE", "atomic_write"]
 #: what NumPy and zipfile raise over archives of arrays that are damaged or made up
 ARRAY_DAMAGE = (
     OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError, SyntaxError, NotImplementedError, RuntimeError,
-    MemoryError, OverflowError, struct.error, zipfile.BadZipFile, zlib.error,
+    SystemError, MemoryError, OverflowError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

@@ -1,9 +1,9 @@
 """Feeds every reader of files with damaged and hostile ones: python experiments/faults/fuzz_readers.py --seconds 55
 
-An input is a whole set of files, one or a few of them changed or made up at random; number and seed give it again. A reader may
-accept it or raise UserError. Anything else is a finding: another exception, a crash of the interpreter, more than five seconds, more
-than 600 MB, a file opened for writing outside of its folder, a program started, a connection opened. Findings are kept with their
-files below results/findings. Each call goes on where the one before ended; --fresh begins anew.
+An input is a whole set of files, one or a few of them changed or made up at random; number and seed give it again. A reader
+may accept it or raise UserError. Anything else is a finding: another exception, a crash of the interpreter, more than five
+seconds, more than 600 MB, a file opened for writing outside of its folder, a program started, a connection opened. Findings are
+kept with their files below results/findings. Each call goes on where the one before ended; --fresh begins anew.
 
     python experiments/faults/fuzz_readers.py --reader "OGB links" --input 1234      # one input again, with its traceback
 """
@@ -400,7 +400,8 @@ def main() -> None:
     RESULTS.write_text(json.dumps(state, indent=1) + "\n")
     for name, one in state["readers"].items():
         print(
-            f"{name}: {one['inputs']} inputs, {one['read']} read, {one['refused']} refused, {one['inputs'] / max(one['seconds'], 0.01):.0f} a second, slowest {one['slowest']} s"
+            f"{name}: {one['inputs']} inputs, {one['read']} read, {one['refused']} refused, "
+            f"{one['inputs'] / max(one['seconds'], 0.01):.0f} a second, slowest {one['slowest']} s"
         )
     print(f"{state['inputs']} inputs in {state['seconds']} s, {len(state['findings'])} findings")
     for finding in state["findings"]:

@@ -1,9 +1,10 @@
 """kill -9 at random moments: python experiments/faults/kill_test.py --kills 50
 
-Trainings (``graphkit run`` and ``--resume``), fetching with the processed cache behind it, archives that are unpacked, and blocks of
-orbit adjacencies. Each is killed at moments drawn from the time that it takes alone, started again, killed again, and in the end left
-to itself; then all that it leaves must be what an uninterrupted one leaves: weights bit for bit, metrics, log, files. Each process is a
-fork of this one, which has imported everything, so that a kill costs little more than the work it undoes.
+Trainings (``graphkit run`` and ``--resume``), fetching with the processed cache behind it, archives that are unpacked, and
+blocks of orbit adjacencies. Each is killed at moments drawn from the time that it takes alone, started again, killed again,
+and in the end left to itself; then all that it leaves must be what an uninterrupted one leaves: weights bit for bit, metrics,
+log, files. Each process is a fork of this one, which has imported everything, so that a kill costs little more than the work
+it undoes.
 """
 
 from __future__ import annotations
@@ -203,7 +204,8 @@ def works(room: Path) -> tuple[list[Work], int]:
     triples = [(f"e{rng.randrange(40)}", f"r{i % 3}", f"e{rng.randrange(40)}") for i in range(300)]
     (room / "triples.tsv").write_text("".join("\t".join(row) + "\n" for row in triples))
     configs = {
-        "DistMult": "model: {name: DistMult, hidden_channels: 8}\ntrain: {epochs: 40, lr: 0.05, checkpoint_every: 0.02}\nseeds: [0, 1]\n",
+        "DistMult": "model: {name: DistMult, hidden_channels: 8}\n"
+        "train: {epochs: 40, lr: 0.05, checkpoint_every: 0.02}\nseeds: [0, 1]\n",
         "NBFNet": "model: {name: NBFNet, hidden_channels: 4, num_layers: 2}\nloader: {batch_size: 32, num_negatives: 4}\n"
         "train: {epochs: 4, lr: 0.01, checkpoint_every: 0.02, evaluate_every: 2}\nseeds: [0]\n",
     }

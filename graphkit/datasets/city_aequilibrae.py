@@ -8,6 +8,7 @@ import sqlite3
 import struct
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def read_aequilibrae(path: str | Path, *, connectors: bool = False) -> Streets:
                     raise UserError(f"{path} holds no .sqlite file; expected the project of AequilibraE")
                 target = Path(folder) / "project.sqlite"  # whatever the member is called
                 target.write_bytes(archive.read(held[0]))
-        except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
             raise UserError(f"{path} is no whole zip file ({error}); fetch it again") from None
         return _read(target, path.stem, connectors)
 
@@ -66,6 +67,15 @@ def _read(path: Path, name: str, connectors: bool) -> Streets:
             links = _rows(database, name, "links", ("a_node", "b_node"), optional)
     except sqlite3.Error as error:
         raise UserError(f"{path.name} is no database of AequilibraE ({error})") from None
+    try:
+        return _streets(name, nodes, links, connectors)
+    except (ValueError, TypeError, OverflowError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{name}: a cell of its tables holds no number where one is expected ({error})") from None
+
+
+def _streets(name: str, nodes: list[dict[str, Any]], links: list[dict[str, Any]], connectors: bool) -> Streets:
     place = {int(row["node_id"]): _point(name, row) for row in nodes}
     number = {node: i for i, node in enumerate(place)}
     columns: dict[str, Any] = {

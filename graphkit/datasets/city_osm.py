@@ -7,6 +7,7 @@ import gzip
 import itertools
 import math
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def _xml(path: Path) -> tuple[dict[int, tuple[float, float]], list[Way], list[tu
                         if "landuse" in tags:
                             uses.append((refs, tags["landuse"]))
                 root.clear()
-    except (ElementTree.ParseError, KeyError, ValueError, EOFError, OSError) as error:
+    except (ElementTree.ParseError, KeyError, ValueError, EOFError, OSError, zlib.error, StopIteration) as error:
         if isinstance(error, UserError):
             raise
         raise UserError(f"{path.name} is no whole OSM file ({error}); fetch it again") from None

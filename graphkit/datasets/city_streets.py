@@ -72,9 +72,9 @@ class Streets:
             ("x", np.float64),
             ("y", np.float64),
         ):
-            setattr(self, key, np.asarray(getattr(self, key), dtype=kind).reshape(-1))
+            setattr(self, key, self._numbers(key, kind).reshape(-1))
         rows = len(self.source)
-        self.speed = np.full(rows, np.nan) if self.speed is None else np.asarray(self.speed, dtype=np.float64)
+        self.speed = np.full(rows, np.nan) if self.speed is None else self._numbers("speed", np.float64)
         self.oneway = np.zeros(rows, dtype=bool) if self.oneway is None else np.asarray(self.oneway, dtype=bool)
         self.reversed = _texts(self.reversed, rows, "False")
         self.lanes, self.highway = _texts(self.lanes, rows, "nan"), _texts(self.highway, rows, "nan")
@@ -83,7 +83,13 @@ class Streets:
         self._check()
         if self.street_count is None:
             self.street_count = count_streets(self.source, self.target, self.oneway, self.num_nodes)
-        self.street_count = np.asarray(self.street_count, dtype=np.int64)
+        self.street_count = self._numbers("street_count", np.int64)
+
+    def _numbers(self, key: str, kind: type) -> np.ndarray:
+        try:
+            return np.asarray(getattr(self, key), dtype=kind)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UserError(f"{self.name}: the column {key} holds something that is no number ({error})") from None
 
     @property
     def num_nodes(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphkit.datasets.city_streets import Streets, speed_of, street_length
+from graphkit.datasets.matlab_file import read_matlab_file
 from graphkit.errors import UserError
 
 __all__ = ["read_minnesota", "read_spatial", "read_street_tables", "read_tntp", "streets_from_tables"]
@@ -250,15 +251,14 @@ def read_minnesota(path: str | Path) -> Streets:
     Raises:
         UserError: for a file without these.
     """
-    import scipy.io
     import scipy.sparse
 
     try:
-        held = scipy.io.loadmat(path)
+        held = read_matlab_file(Path(path), ["A", "xy"])
         matrix, place = scipy.sparse.coo_matrix(held["A"]), np.asarray(held["xy"], dtype=np.float64)
         if place.shape != (matrix.shape[0], 2):
             raise ValueError(f"A is {matrix.shape} and xy {place.shape}")
-    except Exception as error:  # loadmat raises whatever a damaged file makes it stumble over
+    except (ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
         raise UserError(f"{path} is no MATLAB file with A and xy ({error})") from None
     once = matrix.row < matrix.col
     edges = {"source": matrix.row[once], "target": matrix.col[once]}

@@ -64,7 +64,10 @@ def read_geom_gcn(
             raise UserError(
                 f"{nodes_file}: node {uneven[0]} has {len(found[uneven[0]][0])} features, node 0 {channels}"
             )
-        x = np.array([found[node][0] for node in range(nodes)], dtype=np.float32)
+        try:
+            x = np.array([found[node][0] for node in range(nodes)], dtype=np.float32)
+        except OverflowError as error:
+            raise UserError(f"{nodes_file}: a feature is out of range ({error})") from None
     else:
         x = np.zeros((nodes, int(channels or 0)), dtype=np.float32)
         for place, (ones, _) in found.items():
@@ -75,12 +78,15 @@ def read_geom_gcn(
             x[place, ones] = 1
     try:
         edges = np.array([(int(u), int(v)) for u, v in _lines(edges_file, 2)], dtype=np.int64).reshape(-1, 2)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{edges_file} holds something else than ids: {error}") from None
     if edges.size and not (int(edges.min()) >= 0 and int(edges.max()) < nodes):
         raise UserError(f"{edges_file}: an edge leads out of the nodes 0 .. {nodes - 1} of {nodes_file.name}")
     splits = {"geom-gcn": read_geom_gcn_splits(files, nodes)} if any(map(_SPLIT.search, files)) else {}
-    y = torch.tensor([found[node][1] for node in range(nodes)])
+    try:
+        y = torch.tensor([found[node][1] for node in range(nodes)], dtype=torch.int64)
+    except (RuntimeError, OverflowError):
+        raise UserError(f"{nodes_file}: a class is no number of 64 bits") from None
     return StoredGraph(torch.from_numpy(edges.T.copy()), nodes, torch.from_numpy(x), y, splits)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from graphkit.datasets.matlab_file import read_matlab_file
 from graphkit.datasets.stored_graph import StoredGraph
 from graphkit.errors import UserError
 
@@ -37,10 +38,8 @@ def read_facebook100(path: Path) -> StoredGraph:
         >>> read_facebook100(path).num_nodes  # doctest: +SKIP
         962
     """
-    from scipy.io import loadmat
-
     try:
-        content = loadmat(str(path), variable_names=["A", "local_info"])
+        content: dict[str, Any] = read_matlab_file(path, ["A", "local_info"])
         adjacency, info = content["A"].tocoo(), np.asarray(content["local_info"])
         nodes = adjacency.shape[0]
         if info.ndim != 2 or info.shape[0] != nodes or info.shape[1] < 2 or adjacency.shape[1] != nodes:
@@ -54,7 +53,7 @@ def read_facebook100(path: Path) -> StoredGraph:
         edges = np.stack([adjacency.row, adjacency.col]).astype(np.int64)
         x = torch.from_numpy(np.concatenate(parts, 1))
         return StoredGraph(torch.from_numpy(edges), nodes, x, torch.from_numpy(y), classes=["1", "2"])
-    except Exception as error:  # loadmat raises whatever a damaged file makes it stumble over
+    except (ValueError, KeyError, AttributeError, TypeError, MemoryError, OverflowError) as error:
         raise UserError(f"{path} is no file of Facebook100 ({error}); replace it by the original") from None
 
 
@@ -123,7 +122,7 @@ def read_wikics(path: Path) -> StoredGraph:
             if mask.shape != (len(train), nodes):
                 raise ValueError(f"a mask of {list(mask.shape)} for {nodes} nodes")
         return StoredGraph(edge_index, nodes, x, y, {"official": masks})
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError, RuntimeError) as error:
         raise UserError(f"{path} is no data.json of WikiCS ({error}); replace it by the original") from None
 
 
@@ -132,7 +131,7 @@ def _number_pairs(path: Path, skip: int = 0) -> np.ndarray:
     try:
         lines = path.read_text("utf-8").splitlines()[skip:]
         pairs = np.array([[int(word) for word in line.split()] for line in lines if line.strip()], dtype=np.int64)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise UserError(f"{path} is no list of pairs of numbers ({error})") from None
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise UserError(f"{path} is no list of pairs of numbers; expected two a line")

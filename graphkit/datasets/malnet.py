@@ -74,7 +74,7 @@ def _names(path: Path) -> dict[str, list[str]]:
                     raise UserError(f"{path} has {len(wanted)} files type/{word}.txt, expected one")
                 members[split] = archive.read(wanted[0]).decode("utf-8").split()
             return members
-    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, OSError, EOFError, RuntimeError) as error:
         raise UserError(f"{path} is damaged or no zip file ({error}); fetch it again") from None
 
 
@@ -86,6 +86,6 @@ def _edges(content: bytes, what: str) -> torch.Tensor:
         numbers = np.array(lines, dtype=np.int64).reshape(len(lines), 2)
         if numbers.size and numbers.min() < 0:
             raise ValueError("a number below 0")
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, OverflowError) as error:
         raise UserError(f"{what} is no list of edges, two numbers a line ({error})") from None
     return torch.from_numpy(np.unique(numbers, axis=0).T.copy())

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from graphkit.datasets.matlab_file import read_matlab_file
 from graphkit.datasets.stored_graph import StoredGraph
 from graphkit.errors import UserError
 
@@ -38,18 +39,15 @@ def read_matlab_network(path: Path, adjacency: str = "net", labels: str = "group
         >>> read_matlab_network(path).edges.tolist()
         [[0], [1]]
     """
-    from scipy.io import loadmat
-    from scipy.sparse import csc_matrix, issparse
+    from scipy.sparse import issparse
 
     try:
-        content = loadmat(str(path), variable_names=[adjacency, labels])
+        content = read_matlab_file(path, [adjacency, labels])
         if adjacency not in content:
             raise ValueError(f"no matrix {adjacency!r} in it")
         matrix = content[adjacency]
         if not issparse(matrix) or matrix.dtype.kind not in "biuf":
             raise ValueError(f"{adjacency!r} is no sparse matrix of numbers")
-        matrix = csc_matrix(matrix)
-        matrix.check_format(full_check=True)  # before anything follows its pointers
         nodes = matrix.shape[0]
         if matrix.shape != (nodes, nodes):
             raise ValueError(f"{adjacency!r} is {matrix.shape}, not square")
@@ -58,11 +56,10 @@ def read_matlab_network(path: Path, adjacency: str = "net", labels: str = "group
         edges = np.stack([matrix.row[kept], matrix.col[kept]]).astype(np.int64)
         y = content.get(labels)
         if issparse(y):
-            y.check_format(full_check=True)
             y = y.toarray()
         if y is not None and (y.dtype.kind not in "biuf" or y.ndim != 2 or y.shape[0] != nodes):
             raise ValueError(f"{labels!r} is {y.dtype} {y.shape}, expected numbers, one row for each of {nodes} nodes")
         found = None if y is None else torch.from_numpy((y != 0).astype(np.float32))
         return StoredGraph(torch.from_numpy(edges), nodes, y=found)
-    except Exception as error:  # loadmat raises whatever a damaged file makes it stumble over
+    except (ValueError, MemoryError) as error:
         raise UserError(f"{path} is no network in a MATLAB file ({error}); replace it by the original") from None

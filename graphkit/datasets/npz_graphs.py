@@ -35,8 +35,8 @@ def read_edge_list_npz(path: Path) -> StoredGraph:
     arrays = read_npz(path, names)
     x, y, edges = (arrays[name] for name in names[:3])
     masks = {split: arrays[f"{key}_masks"] for split, key in (("train", "train"), ("valid", "val"), ("test", "test"))}
-    nodes = len(y)
     try:
+        nodes = y.size
         if y.ndim != 1 or x.ndim != 2 or len(x) != nodes:
             raise ValueError(f"features {x.shape} of labels {y.shape}")
         if edges.ndim != 2 or edges.shape[1] != 2:

@@ -16,6 +16,7 @@ from graphkit.errors import UserError
 __all__ = ["read_numbers"]
 
 _PIECE = 2**24  # bytes of text at once
+_BLOCK = 4096  # lines
 _COMMA, _NEWLINE = 44, 10
 
 
@@ -91,16 +92,23 @@ def _pieces(path: Path, size: int) -> Iterator[bytes]:
 
 
 def _parsed(text: bytes, columns: int, dtype: Any, path: Path, before: int) -> np.ndarray:
+    values = _table(text, columns, dtype)
+    if values is None:
+        raise _bad_line(text, columns, dtype, path, before)
+    return values
+
+
+def _table(text: bytes, columns: int, dtype: Any) -> np.ndarray | None:
+    """[lines, columns] from whole lines, None where a line is no such line."""
     raw = np.frombuffer(text, np.uint8)
     ends = raw[(raw == _COMMA) | (raw == _NEWLINE)]
-    regular = len(ends) % columns == 0
-    if regular:
-        table = ends.reshape(-1, columns)
-        regular = bool((table[:, :-1] == _COMMA).all() and (table[:, -1] == _NEWLINE).all())
-    values = _numbers(text, dtype) if regular else None
-    if values is None or len(values) != len(ends):
-        raise _bad_line(text, columns, dtype, path, before)
-    return values.reshape(-1, columns)
+    if len(ends) % columns:
+        return None
+    table = ends.reshape(-1, columns)
+    if not (table[:, :-1] == _COMMA).all() or not (table[:, -1] == _NEWLINE).all():
+        return None
+    values = _numbers(text, dtype)
+    return None if values is None or len(values) != len(ends) else values.reshape(-1, columns)
 
 
 def _numbers(text: bytes, dtype: Any) -> np.ndarray | None:
@@ -116,7 +124,14 @@ def _numbers(text: bytes, dtype: Any) -> np.ndarray | None:
 def _bad_line(text: bytes, columns: int, dtype: Any, path: Path, before: int) -> UserError:
     kind = "whole number" if np.issubdtype(dtype, np.integer) else "number"
     expected = f"expected {columns} {kind}{'' if columns == 1 else 's'} between commas"
-    for number, line in enumerate(text.splitlines(), start=before + 1):
+    # of a long text only the block of lines with the first bad one is looked at line by line
+    ends = np.flatnonzero(np.frombuffer(text, np.uint8) == _NEWLINE)[_BLOCK - 1 :: _BLOCK] + 1
+    begin = 0
+    for end in ends.tolist():
+        if _table(text[begin:end], columns, dtype) is None:
+            break
+        begin, before = end, before + _BLOCK
+    for number, line in enumerate(text[begin:].split(b"\n", _BLOCK)[:_BLOCK], start=before + 1):
         values = _numbers(line + b"\n", dtype)
         if values is None or len(values) != columns or line.count(b",") != columns - 1:
             shown = line[:60].decode("utf-8", "replace")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphkit.data import OGBKnowledgeGraphTask
-from graphkit.datasets.ogb_names import read_mapping, read_rows
+from graphkit.datasets.ogb_names import read_mapping, read_rows, whole_number
 from graphkit.datasets.torch_files import read_torch_file
 from graphkit.errors import UserError, nearest
 
@@ -83,11 +83,7 @@ def _sizes(files: Mapping[str, Path]) -> dict[str, int]:
     rows = read_rows(path)
     names = rows[0] if path.name == _TYPED else [_ONE_TYPE]
     counts = rows[-1]
-    if (
-        len(rows) != 1 + (path.name == _TYPED)
-        or len(counts) != len(names)
-        or not all(text.isdecimal() for text in counts)
-    ):
+    if len(rows) != 1 + (path.name == _TYPED) or len(counts) != len(names) or None in map(whole_number, counts):
         raise UserError(f"{path} should hold one whole number a type of entity, for a single graph")
     return {kind: int(count) for kind, count in sorted(zip(names, counts, strict=True))}
 

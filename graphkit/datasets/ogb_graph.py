@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graphkit.datasets.number_table import read_numbers
-from graphkit.datasets.ogb_names import read_rows
+from graphkit.datasets.ogb_names import read_rows, whole_number
 from graphkit.datasets.torch_files import read_torch_file
 from graphkit.errors import UserError
 from graphkit.files import ARRAY_DAMAGE
@@ -211,7 +211,7 @@ def _typed_sizes(paths: Mapping[str, Path]) -> dict[str, int]:
     if "raw/num-node-dict.csv.gz" not in paths:
         raise UserError("raw/num-node-dict.csv.gz is missing; unpack OGB's archive as a whole")
     rows = read_rows(paths["raw/num-node-dict.csv.gz"])
-    if len(rows) != 2 or len(rows[0]) != len(rows[1]) or not all(text.isdecimal() for text in rows[1]):
+    if len(rows) != 2 or len(rows[0]) != len(rows[1]) or None in map(whole_number, rows[1]):
         raise UserError(
             f"{paths['raw/num-node-dict.csv.gz']} should hold one whole number a type of node, for a single graph"
         )
@@ -241,8 +241,8 @@ def _typed_from_npz(paths: Mapping[str, Path]) -> OGBTypedGraph:
     missing = [f for f in ("raw/num_nodes_dict.npz", "raw/num_edges_dict.npz") if f not in paths]
     if missing:
         raise UserError(f"{', '.join(missing)} is missing; unpack OGB's archive as a whole")
-    sizes = {kind: int(n[0]) for kind, n in sorted(open_arrays(paths["raw/num_nodes_dict.npz"]).items())}
-    counts = {_triple(key): int(n[0]) for key, n in open_arrays(paths["raw/num_edges_dict.npz"]).items()}
+    sizes = dict(sorted(_counts(paths["raw/num_nodes_dict.npz"]).items()))
+    counts = {_triple(key): count for key, count in _counts(paths["raw/num_edges_dict.npz"]).items()}
     content = open_arrays(paths["raw/edge_index_dict.npz"])
     edges = {
         _triple(key): _edges(array, f"{key} in {paths['raw/edge_index_dict.npz']}") for key, array in content.items()
@@ -267,6 +267,14 @@ def _typed_from_npz(paths: Mapping[str, Path]) -> OGBTypedGraph:
                 checked = _attribute_array(name, values, counts.get(triple, -1), path)
                 graph.edge.setdefault(_plain(name), {})[triple] = checked
     return graph
+
+
+def _counts(path: Path) -> dict[str, int]:
+    content = open_arrays(path)
+    for key, values in content.items():
+        if values.shape != (1,) or values.dtype.kind not in "iu":
+            raise UserError(f"{path}: {key} should hold one whole number, for a single graph")
+    return {key: int(values[0]) for key, values in content.items()}
 
 
 def _from_processed(path: Path, both_directions: bool) -> OGBGraph | OGBTypedGraph:

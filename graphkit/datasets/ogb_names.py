@@ -9,7 +9,19 @@ from pathlib import Path
 
 from graphkit.errors import UserError
 
-__all__ = ["read_mapping", "read_rows"]
+__all__ = ["read_mapping", "read_rows", "whole_number"]
+
+_DIGITS = 18  # so many fit into 64 bits
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a text of digits names, None where it names none or one of more than 64 bits.
+
+    Example:
+        >>> whole_number("12"), whole_number("-1"), whole_number("9" * 30)
+        (12, None, None)
+    """
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else None
 
 
 def read_mapping(path: Path) -> list[str]:
@@ -21,8 +33,8 @@ def read_mapping(path: Path) -> list[str]:
     rows = read_rows(path)[1:]
     names: list[str | None] = [None] * len(rows)
     for line, row in enumerate(rows, start=2):
-        number = int(row[0]) if len(row) == 2 and row[0].isdecimal() else -1
-        if not 0 <= number < len(names) or names[number] is not None:
+        number = whole_number(row[0]) if len(row) == 2 else None
+        if number is None or not number < len(names) or names[number] is not None:
             raise UserError(
                 f"{path}, line {line}: found {','.join(row)!r}, expected a number below {len(rows)}, each once, and a name"
             )

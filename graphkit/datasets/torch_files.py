@@ -102,7 +102,7 @@ def read_torch_tensor(file: IO[bytes] | str | os.PathLike[str], name: str | None
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0] if str(error) else "no plain tensor"
         raise UserError(f"{name} is not read, and nothing of it was run: {reason}") from None
-    except _DAMAGE as error:
+    except Exception as error:  # torch's reader of the older container asserts what a damaged one does not keep
         raise UserError(f"{name} is damaged or was not written by torch.save ({error}); fetch it again") from None
     if type(content) is not torch.Tensor or content.layout != torch.strided:
         raise UserError(f"{name} holds a {type(content).__name__}, expected one dense tensor")

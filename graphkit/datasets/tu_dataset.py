@@ -82,6 +82,7 @@ def read_tu_dataset(paths: dict[str, Path]) -> StoredGraphs:
     return StoredGraphs(stored, attributes=parts, classes=[str(label) for label in classes.tolist()])
 
 
+_LABELS = 100_000  # columns that labels may become
 _KINDS = ("node_attributes", "edge_attributes", "node_labels", "edge_labels", "graph_indicator", "graph_labels", "A")
 
 
@@ -95,12 +96,17 @@ def _features(files: dict[str, Path], nodes: int, edges: int) -> tuple[Tensor | 
             rows = nodes if kind.startswith("node") else edges
             if len(values) != rows:
                 raise UserError(f"{files[kind]} has {len(values)} lines, expected one for each of {rows}")
-            found[kind] = _one_hot(values) if labels else torch.from_numpy(values)
+            found[kind] = _one_hot(values, files[kind]) if labels else torch.from_numpy(values)
     beside = [found[kind] for kind in ("edge_attributes", "edge_labels") if kind in found]
     return found.get("node_labels"), found.get("node_attributes"), torch.cat(beside, 1) if beside else None
 
 
-def _one_hot(labels: np.ndarray) -> Tensor:
+def _one_hot(labels: np.ndarray, path: Path) -> Tensor:
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if high - low > _LABELS:
+        raise UserError(
+            f"{path} has labels from {low} to {high}; expected no more than {_LABELS} different ones in a row"
+        )
     values = torch.from_numpy(labels - labels.min(0, keepdims=True))
     return torch.cat([torch.nn.functional.one_hot(column) for column in values.t()], 1).float()
 
@@ -109,7 +115,7 @@ def _numbers(path: Path, dtype: Any, columns: int | None) -> np.ndarray:
     """Numbers between commas, one row a line."""
     try:
         table = np.loadtxt(path, dtype=dtype, delimiter=",", ndmin=2, comments=None)
-    except (ValueError, UnicodeDecodeError, OSError) as error:
+    except (ValueError, OSError, OverflowError, MemoryError) as error:
         raise UserError(f"{path} is no table of numbers between commas ({error})") from None
     if columns is not None and table.shape[1] != columns:
         raise UserError(f"{path} has {table.shape[1]} numbers a line, expected {columns}")

@@ -227,8 +227,10 @@ def _read(path: Path, tensors: bool = False) -> tuple[dict[str, torch.Tensor], d
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = json.loads(file.metadata()["graphkit"])
+            if not isinstance(metadata, dict):
+                raise ValueError("its record is no mapping")
             # A copy of its own for each tensor: views into the file are not aligned, and alignment decides which
             # vector instructions run, hence the last bit.
             return {name: file.get_tensor(name).clone() for name in file.keys()} if tensors else {}, metadata  # noqa: SIM118
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (safetensors.SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{path} is damaged or was not written by graphkit ({error})") from error

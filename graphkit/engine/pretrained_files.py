@@ -84,6 +84,8 @@ def load_pretrained(
     tensors, about = read_tensors(path)
     if about.get("model") != "GMoPE":
         raise UserError(f"{path} holds a {about.get('model')}, expected a GMoPE that gk.pretrain wrote")
+    if not isinstance(about.get("fingerprint"), dict) or not isinstance(about.get("config"), dict):
+        raise UserError(f"{path} is damaged: it lacks its options or fingerprint")
     wanted, found = {}, {key: value for key, value in about["fingerprint"].items() if key != "weights"}
     if like is not None:
         wanted = {key: value for key, value in like.fingerprint().items() if key not in ("weights", "sources")}
@@ -95,13 +97,14 @@ def load_pretrained(
     changed = differences(wanted, {key: found.get(key) for key in wanted})
     if changed:
         raise UserError(f"{path} differs from what was asked for (asked for -> file):\n  " + "\n  ".join(changed))
-    model = GMoPE(**about["config"])
     try:
+        model = GMoPE(**about["config"])
         model.load_state_dict(tensors)
-    except RuntimeError as error:
+        model.pretraining = about["pretraining"]
+        same = model.fingerprint()["weights"] == about["fingerprint"]["weights"]
+    except (RuntimeError, TypeError, ValueError, KeyError, AttributeError, OverflowError, MemoryError) as error:
         raise UserError(f"{path} is damaged: its tensors do not fit its options ({error})") from error
-    model.pretraining = about["pretraining"]
-    if model.fingerprint()["weights"] != about["fingerprint"]["weights"]:
+    if not same:
         raise UserError(f"{path} is damaged: the experts' weights are not those that it was written with")
     return model
 

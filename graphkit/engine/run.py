@@ -19,7 +19,8 @@ from graphkit.engine.folds import folds_of
 from graphkit.engine.options import accepted, check_selection
 from graphkit.engine.progress import Reporter
 from graphkit.engine.recorded import recorded_task
-from graphkit.engine.run_directory import RunDirectory, read_lines, told, writing
+from graphkit.engine.run_directory import RunDirectory, told, writing
+from graphkit.engine.run_record import read_results
 from graphkit.engine.seeding import seed_of, seeded
 from graphkit.engine.tensorboard import summary_writer
 from graphkit.engine.yaml_text import read_yaml
@@ -120,7 +121,7 @@ def evaluate_run(
     processes = joined()
     config, task = processes.in_turn(lambda: recorded_task(directory, chosen[0][0]))
     place = processes.device(device or config.train["device"])
-    lines = read_lines(directory.results)
+    lines = read_results(directory.results) if directory.results.exists() else []
     recorded = {(line["seed"], line.get("fold"), line["split"]): line["metrics"] for line in lines}
     for one, number in chosen:
         if config.split_per_seed and one != chosen[0][0]:

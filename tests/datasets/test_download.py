@@ -2,6 +2,8 @@
 
 import functools
 import http.server
+import os
+import resource
 import shutil
 import socket
 import threading
@@ -128,4 +130,59 @@ def test_files_in_folders_are_fetched_into_folders(served, cache):
     places = datasets.fetch(served.name)
     assert [place.path for place in places] == [cache / "raw" / "toy" / f"part{n}" / "rows.txt" for n in range(3)]
     shutil.rmtree(served.served)
+    assert [place.origin for place in datasets.fetch(served.name)] == ["cache"] * 3
+
+
+def in_children(count, call):
+    """Exit statuses of forks that make the call: 0, or 2 for a UserError, which is told through a pipe."""
+    children, told = [], []
+    for number in range(count):
+        receive, send = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                call(number)
+                status = 0
+            except UserError as error:
+                os.write(send, str(error).encode())
+                status = 2
+            finally:
+                os._exit(status)
+        os.close(send)
+        children.append((pid, receive))
+    statuses = []
+    for pid, receive in children:
+        statuses.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        with os.fdopen(receive, "rb") as file:
+            told.append(file.read().decode())
+    return statuses, told
+
+
+def test_several_processes_on_one_cache_at_once(served, cache):
+    """Each fetches, verifies, reads and writes the processed form; none sees half a file of another."""
+    fingerprints = cache.parent / "fingerprints"
+    fingerprints.mkdir()
+
+    def work(number):
+        for _ in range(3):
+            task = datasets.load(served.name)
+            (fingerprints / str(number)).write_text(task.fingerprint())
+
+    statuses, told = in_children(4, work)
+    assert statuses == [0] * 4, told
+    assert len({path.read_text() for path in fingerprints.iterdir()}) == 1
+    assert all(ok for _, ok, _ in datasets.verify(served.name))
+    assert sorted(path.name for path in (cache / "raw" / "toy").iterdir()) == ["test.txt", "train.txt", "valid.txt"]
+    assert len(list((cache / "processed").iterdir())) == 1
+
+
+def test_a_disk_that_is_full_while_fetching(served, cache):
+    def work(_):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30, 30))  # bytes
+        datasets.fetch(served.name)
+
+    statuses, told = in_children(1, work)
+    assert statuses == [2] and "train.txt of 'toy' cannot be written to" in told[0]
+    assert [path.name for path in cache.rglob("*") if path.is_file()] == []  # no half a file, no remains
     assert [place.origin for place in datasets.fetch(served.name)] == ["cache"] * 3

@@ -1,4 +1,4 @@
-"""Files made to crash, hang or exhaust: what fuzzing found, file by file. Each is refused in a sentence, quickly and in little memory."""
+"""Files made to crash, hang or exhaust, as fuzzing found them: each is refused in a sentence, quickly, in little memory."""
 
 import io
 import json
