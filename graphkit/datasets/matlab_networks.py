@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ def read_matlab_network(path: Path, adjacency: str = "net", labels: str = "group
     from scipy.sparse import issparse
 
     try:
-        content = read_matlab_file(path, [adjacency, labels])
+        content: dict[str, Any] = read_matlab_file(path, [adjacency, labels])
         if adjacency not in content:
             raise ValueError(f"no matrix {adjacency!r} in it")
         matrix = content[adjacency]
