@@ -56,7 +56,7 @@ def read_matlab_network(path: Path, adjacency: str = "net", labels: str = "group
         kept = matrix.data != 0
         edges = np.stack([matrix.row[kept], matrix.col[kept]]).astype(np.int64)
         y = content.get(labels)
-        if issparse(y):
+        if y is not None and issparse(y):
             y = y.toarray()
         if y is not None and (y.dtype.kind not in "biuf" or y.ndim != 2 or y.shape[0] != nodes):
             raise ValueError(f"{labels!r} is {y.dtype} {y.shape}, expected numbers, one row for each of {nodes} nodes")
