@@ -18,14 +18,15 @@ FLAGS  := -O1 -g1 -std=c++20 -fno-omit-frame-pointer -fno-math-errno -fno-trappi
           -fsanitize=$(SANITIZE) -fno-sanitize-recover=all $(if $(findstring undefined,$(SANITIZE)),-fno-sanitize=vptr) \
           -DTORCH_TARGET_VERSION=0x020a000000000000 -DPy_LIMITED_API=0x030A0000 -DTORCH_EXTENSION_NAME=_C \
           -Icpp_ext/cpu -I$(TORCH)/include -I$(TORCH)/include/torch/csrc/api/include -I$(PYINC)
-RUNTIME := $(shell $(CXX) -print-file-name=lib$(if $(findstring thread,$(SANITIZE)),tsan,asan).so)
+# the C++ library comes with it, or the sanitizer finds nothing to hand torch's exceptions to
+RUNTIME := $(foreach library,lib$(if $(findstring thread,$(SANITIZE)),tsan,asan).so libstdc++.so.6,$(shell $(CXX) -print-file-name=$(library)))
 OBJECTS := $(patsubst cpp_ext/cpu/%.cpp,$(ROOM)/objects/%.o,$(wildcard cpp_ext/cpu/*.cpp))
 LIBRARY := $(ROOM)/graphkit/_C.abi3.so
 
 .PHONY: sanitize build
 # CPython never frees some of its memory, so leaks are not looked for. With threads, the tests set their numbers themselves.
 sanitize: build
-	cd $(ROOM) && env LD_PRELOAD=$(RUNTIME) PYTHONPATH=. OMP_NUM_THREADS=2 \
+	cd $(ROOM) && env LD_PRELOAD="$(RUNTIME)" PYTHONPATH=. OMP_NUM_THREADS=2 \
 	  ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 \
 	  TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/cpp_ext/sanitize_thread.txt \
 	  $(abspath $(shell command -v $(PYTHON))) -m pytest -q -s -n 0 -p no:cacheprovider $(TESTS)

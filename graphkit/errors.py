@@ -48,7 +48,7 @@ def nearest(name: str, known: Iterable[str], what: str) -> str:
         >>> nearest("umsl", ["umls", "nations"], "data set")
         "unknown data set 'umsl'; did you mean 'umls'?"
     """
-    known = sorted(known)
+    known, name = sorted(known), str(name)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if close:
         return f"unknown {what} {name!r}; did you mean {close[0]!r}?"

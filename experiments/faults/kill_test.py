@@ -185,7 +185,10 @@ def of_cache(card: Path, cache: Path) -> Any:
     for path in sorted((cache / "processed").glob("*.npz")):
         with np.load(path) as arrays:
             processed[path.name] = {name: hashlib.sha256(arrays[name].tobytes()).hexdigest() for name in arrays.files}
-    return [task.fingerprint(), whole, processed]
+    triples = {
+        split: hashlib.sha256(task.triples(split).numpy().tobytes()).hexdigest() for split in ("train", "valid", "test")
+    }
+    return [triples, task.entities, task.relations, whole, processed]
 
 
 # Orbit blocks

@@ -103,6 +103,9 @@ def text_lines(data: bytes, path: str | os.PathLike[str]) -> list[str]:
     except UnicodeDecodeError as error:
         number = data.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}, line {number}: not UTF-8 text; save the file as UTF-8") from None
+    # blank lines at the end may be millions: they are cut off before there is an object for each
+    end = text.find("\n", len(text.rstrip()))
+    text = text if end < 0 else text[:end]
     # Not splitlines(): names may hold characters that it takes for line ends, such as U+0085.
     lines = text.removeprefix("\ufeff").split("\n")
     if "\r" in text:

@@ -181,7 +181,12 @@ def _number(name: str, what: str, value: Any) -> float:
 
 def _count(name: str, node: Any, data: Attributes) -> int | None:
     value = data.get("street_count")
-    return None if value in (None, "") else int(_number(name, f"street_count of node {node}", value))
+    if value in (None, ""):
+        return None
+    count = _number(name, f"street_count of node {node}", value)
+    if not math.isfinite(count):
+        raise UserError(f"{name}: street_count of node {node} is {value!r}, expected a whole number")
+    return int(count)
 
 
 def _text(value: Any) -> str:

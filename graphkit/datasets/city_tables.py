@@ -50,7 +50,8 @@ def streets_from_tables(
         _floats(name, key, _column(name, nodes, *names)) for key, names in (("x", ("x", "lon")), ("y", ("y", "lat")))
     )
     for end in ends:
-        if lost := next((str(node) for node in end if str(node) not in number), None):
+        lost = next((str(node) for node in end if str(node) not in number), None)
+        if lost is not None:  # '' is a name that may be lost too
             raise UserError(f"{name}: a street leads to junction {lost!r}, which the table of junctions lacks")
     source, target = (np.array([number[str(node)] for node in end], dtype=np.int64) for end in ends)
     kind = crs or ("lonlat" if (np.abs(x) <= 180).all() and (np.abs(y) <= 90).all() else "plane")
@@ -165,7 +166,8 @@ def read_tntp(path: str | Path, *, zones: bool = False, metres_per_unit: float =
     keep = (values["init_node"] >= first) & (values["term_node"] >= first)
     ends = [values[key][keep].astype(np.int64) for key in ("init_node", "term_node")]
     number = {node: i for i, node in enumerate(place)}
-    if lost := next((int(node) for end in ends for node in end if int(node) not in number), None):
+    lost = next((int(node) for end in ends for node in end if int(node) not in number), None)
+    if lost is not None:
         raise UserError(f"{path.name}: node {lost} has no coordinates in the node file; give every node x and y")
     source, target = (np.array([number[int(node)] for node in end], dtype=np.int64) for end in ends)
     pairs = set(zip(source.tolist(), target.tolist(), strict=True))

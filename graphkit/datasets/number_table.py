@@ -17,6 +17,7 @@ __all__ = ["read_numbers"]
 
 _PIECE = 2**24  # bytes of text at once
 _BLOCK = 4096  # lines
+_DENSEST = 1100  # bytes that one byte of gzip may stand for
 _COMMA, _NEWLINE = 44, 10
 
 
@@ -49,6 +50,8 @@ def read_numbers(
     result: np.ndarray | None = None
     parts: list[np.ndarray] = []
     done = 0
+    if rows and path.exists() and rows > _DENSEST * path.stat().st_size:
+        raise UserError(f"{path} cannot hold {rows} lines, the number that the files beside it name")
     for text in _pieces(path, piece):
         if columns is None:
             columns = text[: text.index(b"\n")].count(b",") + 1

@@ -11,6 +11,7 @@ from graphkit.errors import UserError
 
 __all__ = ["read_mapping", "read_rows", "whole_number"]
 
+_BLANK = 1000
 _DIGITS = 18  # so many fit into 64 bits
 
 
@@ -50,7 +51,12 @@ def read_rows(path: Path) -> list[list[str]]:
     """
     try:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
+            rows, blank = [], 0
+            for row in csv.reader(file):
+                rows += [row] if row else []
+                blank += not row
+                if blank > _BLANK:
+                    raise UserError(f"{path} holds more than {_BLANK} blank lines; unpack OGB's archive anew")
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; unpack OGB's archive as a whole") from None
     except (OSError, EOFError, zlib.error, csv.Error, UnicodeDecodeError) as error:

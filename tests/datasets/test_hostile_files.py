@@ -1,5 +1,6 @@
 """Files made to crash, hang or exhaust, as fuzzing found them: each is refused in a sentence, quickly, in little memory."""
 
+import gzip
 import io
 import json
 import pickle
@@ -12,13 +13,19 @@ import torch
 from planetoid_samples import planetoid_files, python3_pickle
 
 from graphkit.data.orbit_files import read_orbit_adjacency
+from graphkit.data.triples import text_lines
 from graphkit.datasets import Card
 from graphkit.datasets.city_aequilibrae import read_aequilibrae
+from graphkit.datasets.city_tables import streets_from_tables
+from graphkit.datasets.labelled_networks import read_airports
 from graphkit.datasets.npz_arrays import read_npz
+from graphkit.datasets.number_table import read_numbers
+from graphkit.datasets.ogb_names import read_mapping, read_rows
 from graphkit.datasets.planetoid import read_planetoid
 from graphkit.datasets.restricted_pickle import read_arrays
 from graphkit.datasets.tensor_graphs import read_tensor_pickle
 from graphkit.datasets.torch_files import read_torch_file
+from graphkit.datasets.tu_dataset import read_tu_dataset
 from graphkit.engine.config import load_config
 from graphkit.errors import UserError
 
@@ -153,3 +160,62 @@ def test_a_view_that_never_ends(tmp_path):
     database.close()
     with pytest.raises(UserError, match="the table nodes lacks node_id, geometry"):
         read_aequilibrae(tmp_path / "a.sqlite")
+
+
+def gzipped(path, content):
+    path.write_bytes(gzip.compress(content, 1))
+    return path
+
+
+def test_tables_of_more_lines_than_their_file_can_hold(tmp_path):
+    path = gzipped(tmp_path / "edge.csv.gz", b"0,1\n")
+    with pytest.raises(UserError, match="cannot hold 99999999999 lines"):
+        read_numbers(path, np.int64, columns=2, rows=99999999999)
+
+
+def test_blank_lines_by_the_million(tmp_path):
+    path = gzipped(tmp_path / "names.csv.gz", b"a,b\n0,x\n" + b"\n" * 5_000_000)
+    with pytest.raises(UserError, match="more than 1000 blank lines"):
+        read_rows(path)
+    with pytest.raises(UserError, match=r"line 3: found '', expected 2 whole numbers"):
+        read_numbers(gzipped(path, b"1,2\n0,1\n" + b"\n" * 5_000_000), np.int64)
+    assert text_lines(b"a\tb \n" + b" \r\n" * 500_000, "x.tsv") == ["a\tb "]
+    assert text_lines(b" \n\n", "x.tsv") == [] and text_lines(b"a", "x.tsv") == ["a"]
+
+
+@pytest.mark.parametrize("lines", [1, 4095, 4096, 4097, 9000])
+def test_the_first_bad_line_of_a_long_table_is_named(tmp_path, lines):
+    path = gzipped(tmp_path / "edge.csv.gz", b"0,1\n" * lines + b"2,x\n" + b"0,1\n" * 5000)
+    with pytest.raises(UserError, match=rf"line {lines + 1}: found '2,x', expected 2 whole numbers"):
+        read_numbers(path, np.int64)
+
+
+def test_numbers_beyond_64_bits(tmp_path):
+    path = gzipped(tmp_path / "names.csv.gz", b"a,b\n" + b"9" * 5000 + b",x\n")
+    with pytest.raises(UserError, match="line 2"):
+        read_mapping(path)
+    (tmp_path / "e.edgelist").write_text(f"1 {2**70}\n")
+    (tmp_path / "labels-e.txt").write_text("node label\n1 0\n")
+    with pytest.raises(UserError, match="no list of pairs of numbers"):
+        read_airports(tmp_path / "e.edgelist", tmp_path / "labels-e.txt")
+
+
+def test_labels_that_would_become_too_many_columns(tmp_path):
+    texts = {"A": "1, 2\n2, 1\n", "graph_indicator": "1\n1\n", "graph_labels": "1\n", "node_labels": "0\n4294967296\n"}
+    for kind, text in texts.items():
+        (tmp_path / f"X_{kind}.txt").write_text(text)
+    with pytest.raises(UserError, match="has labels from 0 to 4294967296"):
+        read_tu_dataset({path.name: path for path in tmp_path.iterdir()})
+
+
+def test_streets_to_nowhere_and_columns_of_something_else(tmp_path):
+    with pytest.raises(UserError, match="a street leads to junction '', which the table of junctions lacks"):
+        streets_from_tables({"u": ["a"], "v": [""]}, {"id": ["a"], "x": [0], "y": [0]})
+    junctions = {"id": ["a", "b"], "x": [0, 1], "y": [0, 1], "street_count": ["2", "many"]}
+    with pytest.raises(UserError, match="the column street_count holds something that is no number"):
+        streets_from_tables({"u": ["a"], "v": ["b"]}, junctions)
+
+
+def test_a_long_field_is_not_quoted_as_a_whole():
+    message = str(UserError("x" * 100_000))
+    assert 5000 < len(message) < 6100 and " ... " in message
