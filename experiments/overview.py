@@ -70,7 +70,7 @@ def overview(root: Path) -> str:
         "# Experiments",
         NOTICE,
         INTRODUCTION.rstrip(),
-        f"{len(judged)} experiments in {len(groups)} groups; {run} have results, {len(judged) - run} were not run.",
+        f"{len(judged)} experiments in {len(groups)} groups; {run} with results, {len(judged) - run} not run.",
     ]
     for group in sorted({*groups, *scripts}):
         parts.append(f"## {group}")

@@ -175,7 +175,7 @@ def test_every_experiment_is_listed_with_its_command_and_whether_it_was_run(chec
     (checkout / "experiments" / "b" / "count.py").write_text('"""Counts | things.\n\n    usage\n"""\n')
     assert run(checkout) == 0
     text = (checkout / "experiments" / "README.md").read_text("utf-8")
-    assert "2 experiments in 2 groups; 1 have results, 1 were not run." in text
+    assert "2 experiments in 2 groups; 1 with results, 1 not run." in text
     assert "| graphkit run a/done | toy |  | seeds 0-1 |  | MRR | 0.5 | 0.500 ± 0.028 (n=2) | matches |" in text
     assert "| graphkit run b/waiting | toy |  | not run |  | MRR | 0.5 | \u2013 | not run |" in text
     assert "| graphkit run b/own --data FILE | a graph of your own | minutes |" in text

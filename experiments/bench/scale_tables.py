@@ -79,19 +79,25 @@ def _extrapolated(rows: list[Row]) -> str:
             step = math.log(last["edges"] / before["edges"])
             growth = f"a unit: E^{math.log(last['ns_per_unit'] / before['ns_per_unit']) / step:.2f}"
         units = last["units_of_1e9"]
-        times = 1e9 / last["edges"]
-        memory = last["input_mib"] * times + last["peak_mib"] * (1 if last["sampled"] else times)
+        memory = _memory(last) * 1e9 / last["edges"]
+        if len(own) > 1:  # what Python itself holds does not grow
+            memory = (_memory(last) - _memory(own[-2])) * 1e9 / (last["edges"] - own[-2]["edges"])
         lines.append(
             [
                 TITLES.get(case, case), f"{last['edges']:,} edges", growth, f"{units:.1e} {last['unit']}",
-                figure(units * last["ns_per_unit"] / 3.6e12), f"{memory / 1024:,.0f}",
+                figure(units * last["ns_per_unit"] / 3.6e12), f"{max(memory, 0) / 1024:,.0f}",
             ]
         )  # fmt: skip
     words = (
-        "What a unit costs at the largest measured size, times the units of 10⁹ edges. Not measured; the growth says how far to "
-        "trust it:"
+        "What a unit costs at the largest measured size, times the units of 10⁹ edges, and memory as it grew between the two "
+        "largest. Not measured; the growth says how far to trust it:"
     )
     return f"{words}\n\n{table(heads, lines)}"
+
+
+def _memory(row: Row) -> float:
+    """What grows with the graph: the input, and the call where it does all of the graph's work."""
+    return row["input_mib"] + (0 if row["sampled"] else row["peak_mib"])
 
 
 def _shards(rows: list[Row]) -> str:
