@@ -82,6 +82,12 @@ class ModelCall:
                 raise UserError(
                     f"{type(self.model).__name__} returns {len(out)} results; wrap it in a module that returns one tensor [N, C]"
                 )
+            if not isinstance(out, Tensor) or out.dim() != 2 or len(out) != len(x):
+                what = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
+                raise UserError(
+                    f"{type(self.model).__name__} returns {what} for {len(x)} nodes, expected a row of scores for each; wrap it in "
+                    "a module that returns [N, C]"
+                )
             out = out[nodes]
         if out.dim() == 1:
             out = out[:, None]

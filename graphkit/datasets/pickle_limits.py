@@ -32,7 +32,7 @@ def check_memo(content: bytes | mmap.mmap, file: IO[bytes], pickles: int = 1) ->
         >>> data = bytes([128, 2]) + b"]r" + bytes([255, 255, 255, 127]) + b"."
         >>> check_memo(data, io.BytesIO(data))
         Traceback (most recent call last):
-        _pickle.UnpicklingError: a value is stored under the number 2147483647 in 8 bytes
+        _pickle.UnpicklingError: a value is stored under the number 2147483647 in 9 bytes
     """
     if _HIGH.search(content) is None:
         return

@@ -37,8 +37,8 @@ class PretrainRun:
 
     Args:
         model: the mixture.
-        history: one record per epoch: ``epoch``, ``loss``, ``seconds``, ``orthogonality``, ``effective_experts`` (exp of the
-            entropy of the mean gate), ``gates`` and ``losses`` (by source, the mean of each expert; NaN where it was not asked).
+        history: one record per epoch: ``epoch``, ``loss``, ``seconds``, and ``routing``, see
+            :meth:`graphkit.analysis.RoutingMonitor.record`: mean gates and losses of each expert by source, entropies, prompts.
         out: the folder, or None.
         seconds: seconds in all.
         steps: optimizer steps.
@@ -119,7 +119,7 @@ def pretrain(
         ...                 valid=~train, test=torch.zeros(12).bool())
         >>> model = GMoPE(4, 8, num_experts=2, prompt_channels=4, num_layers=2)
         >>> run = pretrain(model, [task], epochs=2)
-        >>> len(run.history), sorted(run.history[0]["gates"])
+        >>> len(run.history), sorted(run.history[0]["routing"]["sources"])
         (2, ['ring'])
     """
     if not isinstance(model, GMoPE):

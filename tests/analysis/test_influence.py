@@ -16,7 +16,7 @@ from graphkit.analysis import receptive_field as receptive_field_module
 from graphkit.analysis.ball_blocks import ball_blocks
 from graphkit.analysis.influence_jacobian import jacobian_norms, probed_norms
 from graphkit.errors import DataWarning, UserError
-from graphkit.models import registry
+from graphkit.models import NodeClassifier, registry
 from graphkit.ops import HopGraph, hop_distance
 
 DOUBLE = {"dtype": torch.float64}
@@ -203,7 +203,7 @@ def test_halo(street):
     )
 
 
-@pytest.mark.parametrize("name", sorted(name for name, model in registry().items() if "out_channels" in model.sizes))
+@pytest.mark.parametrize("name", sorted(name for name, model in registry().items() if issubclass(model, NodeClassifier)))
 @pytest.mark.parametrize("graph", ["street", "arrows"])
 def test_every_node_model(name, graph, request):
     """The declared reach holds: balls give what the whole graph gives."""
@@ -627,3 +627,10 @@ def test_many_features(name, norm):
     if norm != "l1":
         probe = influence(model, data, 3, balls.nodes, "probe", norm=norm, probes=400, **DOUBLE)
         torch.testing.assert_close(probe.per_hop, full.per_hop, rtol=0.1, atol=0)
+
+
+def test_a_model_without_scores_of_nodes_is_told(street):
+    from graphkit.models import GMoPE
+
+    with pytest.raises(UserError, match=r"GMoPE returns .* expected a row of scores"):
+        influence(GMoPE(5, 8, num_experts=2, prompt_channels=2, num_layers=2), street, 2, 3)
