@@ -242,7 +242,6 @@ def test_gk_tune_is_the_function_whatever_was_imported_before():
     assert callable(gk.tune) and search.tune_experiment and gk.tune.__module__ == "graphkit.engine.prompt_tuning"
 
 
-@pytest.mark.skipif(not hasattr(gk.data, "GraphTask"), reason="this checkout has no tasks on many graphs")
 @pytest.mark.parametrize("mode", MODES)
 def test_sets_of_graphs_are_learned_with_the_aligner_of_their_train_graphs(mode):
     from torch_geometric.data import Data
