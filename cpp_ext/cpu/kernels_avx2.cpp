@@ -9,6 +9,9 @@
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
 #pragma GCC target("avx2,fma")
+// A version of a loop for one channel would be vectorised over edges, without the fused multiply-add of all other widths:
+// a column alone would then not be bitwise the column of a matrix.
+#pragma GCC optimize("no-version-loops-for-strides")
 #endif
 
 #define GK_VECTOR_BYTES 32

@@ -85,6 +85,15 @@ def test_both_are_the_two_products_to_the_last_bit():
         assert torch.equal(mine, alone)
 
 
+@pytest.mark.parametrize("channels", [1, 2, 4, 5, 8, 16, 31, 32])
+def test_columns_are_those_of_the_whole_matrix_to_the_last_bit(channels):
+    """However many columns come at once, and so whatever vectors they fill, each is rounded in the same way."""
+    edge_index, x, left, right = sample(300, 2000, 64, torch.float32)
+    factors = {"num_nodes": 300, "left": left[0], "right": right[0]}
+    whole = ops.directed_spmm(edge_index, x, **factors)
+    assert torch.equal(ops.directed_spmm(edge_index, x[:, :channels], **factors), whole[:, :channels])
+
+
 def test_pyg_convention(backend):
     """A x is message passing along the flipped edges; A^T x along the edges as stored."""
     from torch_geometric.nn import SimpleConv
