@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +18,7 @@ from graphkit.data.label_metrics import label_metrics
 from graphkit.data.leaks import SPLITS, Certificate
 from graphkit.data.positional_encodings import encode_graphs
 from graphkit.data.random_streams import signs
-from graphkit.data.split_masks import known_fold, split_masks
+from graphkit.data.split_masks import Folds, split_masks
 from graphkit.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ _METRICS = {
 }
 
 
-class GraphTask:
+class GraphTask(Folds):
     """Learning from many graphs, each of which is in one split.
 
     Of ``level="graph"`` a graph has a class, several labels, or values; of ``level="node"`` its nodes have, and a model is
@@ -108,9 +107,7 @@ class GraphTask:
         self.y, self.target = _targets(name, graphs, sizes, level, target)
         self.out_channels = self.y.size(1) if self.y.dim() == 2 else _classes(name, self.y, num_classes)
         given = {"train": train, "valid": valid, "test": test}
-        self._masks = split_masks(name, given, len(self._graphs), "graph")
-        self.num_folds = int(self._masks["train"].size(0))
-        self._fold = known_fold(name, fold, self.num_folds)
+        self._split(split_masks(name, given, len(self._graphs), "graph"), fold)
         if classes is not None and len(classes) != self.out_channels:
             raise UserError(f"{name}: {len(classes)} names for {self.out_channels} {self.target}")
         self.classes = None if classes is None else list(classes)
@@ -140,21 +137,6 @@ class GraphTask:
             self.y[self.ptr[number] : self.ptr[number + 1]] if self.level == "node" else self.y[number : number + 1]
         )
         return data
-
-    @property
-    def fold(self) -> int | None:
-        """Number of the split in use, from 0; None where there is only one."""
-        return self._fold if self.num_folds > 1 else None
-
-    def at_fold(self, fold: int) -> GraphTask:
-        """The same task with another of its splits; graphs and labels are shared.
-
-        Raises:
-            UserError: for a fold that there is not.
-        """
-        other = copy.copy(self)
-        other._fold = known_fold(self.name, fold, self.num_folds)
-        return other
 
     @property
     def multi_label(self) -> bool:
@@ -214,24 +196,6 @@ class GraphTask:
         begins = self.ptr.tolist()
         return torch.cat([graph.edge_index + begin for graph, begin in zip(self._graphs, begins, strict=False)], 1)
 
-    def masks(self, split: str) -> Tensor:
-        """[S, G] bool: the graphs of a split in each fold.
-
-        Raises:
-            UserError: for an unknown split.
-        """
-        if split not in SPLITS:
-            raise UserError(nearest(str(split), SPLITS, "split"))
-        return self._masks[split]
-
-    def mask(self, split: str) -> Tensor:
-        """[G] bool: the graphs of a split in the fold in use.
-
-        Raises:
-            UserError: for an unknown split.
-        """
-        return self.masks(split)[self._fold]
-
     def graphs_of(self, split: str) -> Tensor:
         """[g] int64: the graphs of a split in the fold in use, ascending.
 
@@ -273,12 +237,6 @@ class GraphTask:
                 values[:, self._pe.signed] *= drawn[data.batch]
             data.x = values if data.x is None else torch.cat([data.x, values], 1)
         return data
-
-    def fingerprint(self) -> dict[str, str]:
-        """SHA-256 of the masks of each split, all folds, so that two runs can be seen to share them."""
-        return {
-            split: hashlib.sha256(self.masks(split).to(torch.uint8).numpy().tobytes()).hexdigest() for split in SPLITS
-        }
 
     def loader(
         self,

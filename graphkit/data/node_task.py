@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from graphkit.data.names import identify, numbered
 from graphkit.data.node_leaks import check_node_leaks, check_nodes
 from graphkit.data.node_loader import NodeLoader
 from graphkit.data.node_scores import score_nodes
-from graphkit.data.split_masks import known_fold, split_masks
+from graphkit.data.split_masks import Folds, split_masks
 from graphkit.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ __all__ = ["NodeTask"]
 _MASKS = {"train": "train_mask", "valid": "val_mask", "test": "test_mask"}  # as PyG's data sets call them
 
 
-class NodeTask:
+class NodeTask(Folds):
     """Classification of the nodes of one graph: all nodes and edges are seen, the labels of train alone are learned from.
 
     Edges follow PyG, ``edge_index[0]`` sends to ``edge_index[1]``. An undirected graph holds both directions of every
@@ -94,11 +93,8 @@ class NodeTask:
         self.edge_index, self.x = _graph(name, data, self.num_nodes)
         self.multi_label = self.y.dim() == 2
         self.out_channels = self.y.size(1) if self.multi_label else _classes(name, self.y, num_classes)
-        self._masks = split_masks(
-            name, _given(name, data, {"train": train, "valid": valid, "test": test}), self.num_nodes
-        )
-        self.num_folds = int(self._masks["train"].size(0))
-        self._fold = known_fold(name, fold, self.num_folds)
+        given = _given(name, data, {"train": train, "valid": valid, "test": test})
+        self._split(split_masks(name, given, self.num_nodes), fold)
         for what, names, count in (("node", nodes, self.num_nodes), ("class", classes, self.out_channels)):
             if names is not None and len(names) != count:
                 raise UserError(f"{name}: {len(names)} names for {count} {'nodes' if what == 'node' else 'classes'}")
@@ -167,29 +163,6 @@ class NodeTask:
         return f"{type(self).__name__}({self.name!r}, {sizes}, {'' if self.directed else 'un'}directed{fold})"
 
     @property
-    def fold(self) -> int | None:
-        """Number of the split in use, from 0; None where there is only one."""
-        return self._fold if self.num_folds > 1 else None
-
-    def at_fold(self, fold: int) -> NodeTask:
-        """The same task with another of its splits; graph and labels are shared.
-
-        Raises:
-            UserError: for a fold that there is not.
-
-        Example:
-            >>> from torch_geometric.data import Data
-            >>> data = Data(edge_index=torch.tensor([[0], [1]]), y=torch.tensor([0, 1, 0]), x=torch.eye(3))
-            >>> data.train_mask, data.val_mask = torch.eye(3, 2).bool(), torch.eye(3).roll(1, 0)[:, :2].bool()
-            >>> data.test_mask = ~data.train_mask & ~data.val_mask
-            >>> NodeTask("toy", data).at_fold(1).nodes_of("train")
-            tensor([1])
-        """
-        other = copy.copy(self)
-        other._fold = known_fold(self.name, fold, self.num_folds)
-        return other
-
-    @property
     def in_channels(self) -> int:
         """Number of features F.
 
@@ -222,24 +195,6 @@ class NodeTask:
         sizes = {split: int(self.mask(split).sum()) for split in SPLITS}
         features = 0 if self.x is None else self.x.size(1)
         return {"nodes": self.num_nodes, "edges": edges, "features": features, "classes": self.out_channels, **sizes}
-
-    def masks(self, split: str) -> Tensor:
-        """[S, N] bool: the nodes of a split in each fold.
-
-        Raises:
-            UserError: for an unknown split.
-        """
-        if split not in SPLITS:
-            raise UserError(nearest(str(split), SPLITS, "split"))
-        return self._masks[split]
-
-    def mask(self, split: str) -> Tensor:
-        """[N] bool: the nodes of a split in the fold in use.
-
-        Raises:
-            UserError: for an unknown split.
-        """
-        return self.masks(split)[self._fold]
 
     def nodes_of(self, split: str) -> Tensor:
         """[n] int64: the nodes of a split in the fold in use, ascending.
@@ -276,12 +231,6 @@ class NodeTask:
         for split, key in _MASKS.items():
             data[key] = self.mask(split)
         return data
-
-    def fingerprint(self) -> dict[str, str]:
-        """SHA-256 of the masks of each split, all folds, so that two runs can be seen to share them."""
-        return {
-            split: hashlib.sha256(self.masks(split).to(torch.uint8).numpy().tobytes()).hexdigest() for split in SPLITS
-        }
 
     def loader(
         self,

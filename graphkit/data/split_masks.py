@@ -2,15 +2,81 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from graphkit.errors import UserError
+from graphkit.data.leaks import SPLITS
+from graphkit.errors import UserError, nearest
 
-__all__ = ["known_fold", "split_masks"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Folds", "known_fold", "split_masks"]
+
+
+class Folds:
+    """What a task with several splits knows of them; a task object stands for one fold and shares the rest with the others."""
+
+    name: str
+
+    def _split(self, masks: Mapping[str, Tensor], fold: int) -> None:
+        """Take the masks [S, N] of each split, and the fold in use."""
+        self._masks = dict(masks)
+        self.num_folds = int(self._masks["train"].size(0))
+        self._fold = known_fold(self.name, fold, self.num_folds)
+
+    @property
+    def fold(self) -> int | None:
+        """Number of the split in use, from 0; None where there is only one."""
+        return self._fold if self.num_folds > 1 else None
+
+    def at_fold(self, fold: int) -> Self:
+        """The same task with another of its splits; graphs and labels are shared.
+
+        Raises:
+            UserError: for a fold that there is not.
+
+        Example:
+            >>> from torch_geometric.data import Data
+            >>> from graphkit.data import NodeTask
+            >>> data = Data(edge_index=torch.tensor([[0], [1]]), y=torch.tensor([0, 1, 0]), x=torch.eye(3))
+            >>> data.train_mask, data.val_mask = torch.eye(3, 2).bool(), torch.eye(3).roll(1, 0)[:, :2].bool()
+            >>> data.test_mask = ~data.train_mask & ~data.val_mask
+            >>> NodeTask("toy", data).at_fold(1).nodes_of("train")
+            tensor([1])
+        """
+        other = copy.copy(self)
+        other._fold = known_fold(self.name, fold, self.num_folds)
+        return other
+
+    def masks(self, split: str) -> Tensor:
+        """[S, N] bool: the nodes (or graphs) of a split in each fold.
+
+        Raises:
+            UserError: for an unknown split.
+        """
+        if split not in SPLITS:
+            raise UserError(nearest(str(split), SPLITS, "split"))
+        return self._masks[split]
+
+    def mask(self, split: str) -> Tensor:
+        """[N] bool: the nodes (or graphs) of a split in the fold in use.
+
+        Raises:
+            UserError: for an unknown split.
+        """
+        return self.masks(split)[self._fold]
+
+    def fingerprint(self) -> dict[str, str]:
+        """SHA-256 of the masks of each split, all folds, so that two runs can be seen to share them."""
+        return {
+            split: hashlib.sha256(self.masks(split).to(torch.uint8).numpy().tobytes()).hexdigest() for split in SPLITS
+        }
 
 
 def split_masks(name: str, given: Mapping[str, Any], count: int, what: str = "node") -> dict[str, Tensor]:

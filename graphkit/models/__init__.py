@@ -24,10 +24,11 @@ from graphkit.models.kge import ComplEx, DistMult, RotatE, TransE
 from graphkit.models.linkx import LINKX
 from graphkit.models.nbfnet import NBFNet
 from graphkit.models.ncn import NCN, NCNC
-from graphkit.models.node_baselines import APPNP, GAT, GCN, GIN, GPRGNN, MLP, SGC, GraphSAGE
+from graphkit.models.node_baselines import GAT, GCN, GIN, MLP, GraphSAGE
 from graphkit.models.node_classifier import NodeClassifier, label_loss, target_loss
 from graphkit.models.path_explanation import PathExplanation
 from graphkit.models.path_heuristics import Katz, PersonalizedPageRank, ShortestPath
+from graphkit.models.propagation_baselines import APPNP, GPRGNN, SGC
 from graphkit.models.sgformer import SGFormer
 
 __all__ = [

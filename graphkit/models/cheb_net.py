@@ -6,9 +6,9 @@ from torch import Tensor, nn
 from torch_geometric.nn import ChebConv
 
 from graphkit.errors import UserError
-from graphkit.models.graph_classifier import check_sizes
 from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.dropout import Dropout
+from graphkit.nn.option_ranges import check_rates, check_sizes
 
 __all__ = ["ChebNet"]
 
@@ -58,7 +58,8 @@ class ChebNet(NodeClassifier):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        check_sizes("node", dropout, num_layers=num_layers, hidden_channels=hidden_channels)
+        check_sizes(num_layers=num_layers, hidden_channels=hidden_channels)
+        check_rates(dropout=dropout)
         if isinstance(order, bool) or not isinstance(order, int) or order < 0:
             raise UserError(f"order is {order!r}, expected a whole number from 0 upwards")
         self.receptive_hops = num_layers * order

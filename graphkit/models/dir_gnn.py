@@ -12,6 +12,7 @@ from torch_geometric.utils import degree
 
 from graphkit.errors import UserError, nearest
 from graphkit.models.node_classifier import NodeClassifier
+from graphkit.nn.option_ranges import check_rates, check_sizes
 
 __all__ = ["DirGNN"]
 
@@ -71,13 +72,10 @@ class DirGNN(NodeClassifier):
             raise UserError(nearest(str(conv), _CONVOLUTIONS, "convolution"))
         if jumping_knowledge is not None and jumping_knowledge not in _JOINS:
             raise UserError(nearest(str(jumping_knowledge), _JOINS, "jumping_knowledge"))
-        for name, value in (("num_layers", num_layers), ("hidden_channels", hidden_channels)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"{name} is {value!r}, expected a whole number from 1 upwards")
-        if not 0 <= alpha <= 1 or not 0 <= dropout < 1:
-            raise UserError(
-                f"alpha is {alpha!r} and dropout {dropout!r}; expected numbers from 0 to 1, dropout below 1"
-            )
+        check_sizes(num_layers=num_layers, hidden_channels=hidden_channels)
+        check_rates(dropout=dropout)
+        if not 0 <= alpha <= 1:
+            raise UserError(f"alpha is {alpha!r}, expected a number from 0 to 1")
         self.dropout, self.normalize, self.receptive_hops = dropout, normalize, num_layers
         joined = jumping_knowledge is not None
         widths = [in_channels, *[hidden_channels] * (num_layers - 1), hidden_channels if joined else out_channels]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
-from graphkit.models.graph_classifier import GraphClassifier, Level, check_sizes, graphs_in
+from graphkit.models.graph_classifier import GraphClassifier, Level, check_level, graphs_in
 from graphkit.nn import EdgeStates, GatedGCNConv, GraphReadout
 from graphkit.nn.graph_readout import Pooling
+from graphkit.nn.option_ranges import check_rates, check_sizes
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -63,7 +64,9 @@ class GatedGCN(GraphClassifier):
         pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
-        check_sizes(level, dropout, num_layers=num_layers, hidden_channels=hidden_channels)
+        check_level(level)
+        check_sizes(num_layers=num_layers, hidden_channels=hidden_channels)
+        check_rates(dropout=dropout)
         self.level, self.receptive_hops = level, num_layers
         self.embed = nn.Linear(in_channels, hidden_channels)
         self.edge_states = EdgeStates(edge_channels, hidden_channels)

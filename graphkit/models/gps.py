@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch_geometric.nn import GINConv, GINEConv, GPSConv
 
 from graphkit.errors import UserError
-from graphkit.models.graph_classifier import GraphClassifier, Level, check_sizes, graphs_in
+from graphkit.models.graph_classifier import GraphClassifier, Level, check_level, graphs_in
 from graphkit.nn import EdgeStates, GraphReadout
 from graphkit.nn.graph_readout import Pooling
+from graphkit.nn.option_ranges import check_rates, check_sizes
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -71,7 +72,9 @@ class GPS(GraphClassifier):
         pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
-        check_sizes(level, dropout, num_layers=num_layers, hidden_channels=hidden_channels, heads=heads)
+        check_level(level)
+        check_sizes(num_layers=num_layers, hidden_channels=hidden_channels, heads=heads)
+        check_rates(dropout=dropout)
         if hidden_channels % heads:
             raise UserError(f"hidden_channels is {hidden_channels}, expected a multiple of heads, {heads}")
         if attention not in ("multihead", "performer"):

@@ -68,12 +68,11 @@ def graphs_in(data: Data) -> dict[str, Any]:
     return {"batch": batch, "num_graphs": None if batch is None else data.num_graphs}
 
 
-def check_sizes(level: str, dropout: float, **sizes: int) -> None:
-    """Refuse sizes and levels that are none."""
-    for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"{name} is {value!r}, expected a whole number from 1 upwards")
-    if not 0 <= dropout < 1:
-        raise UserError(f"dropout is {dropout!r}, expected a number from 0 to below 1")
+def check_level(level: str) -> None:
+    """Refuse what is no level.
+
+    Raises:
+        UserError: for anything but ``"graph"`` and ``"node"``.
+    """
     if level not in ("graph", "node"):
         raise UserError(f"level is {level!r}, expected 'graph' or 'node'")

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.errors import UserError, nearest
-from graphkit.models.graph_classifier import GraphClassifier, Level, check_sizes, graphs_in
+from graphkit.models.graph_classifier import GraphClassifier, Level, check_level, graphs_in
 from graphkit.nn import GraphReadout
 from graphkit.nn.graph_mamba_encoder import GraphMambaEncoder
 from graphkit.nn.graph_readout import Pooling
 from graphkit.nn.node_order import Importance, Ties
+from graphkit.nn.option_ranges import check_rates, check_sizes
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -106,7 +107,9 @@ class GraphMamba(GraphClassifier):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        check_sizes(level, dropout, num_layers=num_layers, hidden_channels=hidden_channels, draws=draws)
+        check_level(level)
+        check_sizes(num_layers=num_layers, hidden_channels=hidden_channels, draws=draws)
+        check_rates(dropout=dropout)
         self.level, self.draws = level, draws
         mamba = {
             "bidirectional": bidirectional, "state": state, "expand": expand, "conv_width": conv_width, "share_A": share_A,

@@ -7,6 +7,7 @@ from torch_geometric.nn import models as pyg
 
 from graphkit.errors import UserError
 from graphkit.models.node_classifier import NodeClassifier
+from graphkit.nn.option_ranges import check_rates, check_sizes
 
 __all__ = ["LINKX"]
 
@@ -56,14 +57,9 @@ class LINKX(NodeClassifier):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("num_layers", num_layers), ("hidden_channels", hidden_channels), ("num_edge_layers", num_edge_layers),
-            ("num_node_layers", num_node_layers),
-        ):  # fmt: skip
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"{name} is {value!r}, expected a whole number from 1 upwards")
-        if not 0 <= dropout < 1:
-            raise UserError(f"dropout is {dropout!r}, expected a number from 0 to below 1")
+        depths = {"num_layers": num_layers, "num_edge_layers": num_edge_layers, "num_node_layers": num_node_layers}
+        check_sizes(hidden_channels=hidden_channels, **depths)
+        check_rates(dropout=dropout)
         self.num_nodes = num_nodes
         self.network = pyg.LINKX(
             num_nodes, in_channels, hidden_channels, out_channels, num_layers, num_edge_layers, num_node_layers, dropout

@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import APPNP as Propagation
-from torch_geometric.nn import GCNConv, MessagePassing, SAGEConv, SGConv
+from torch_geometric.nn import GCNConv, SAGEConv
 from torch_geometric.nn import models as pyg
-from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from graphkit.errors import UserError
-from graphkit.models.graph_classifier import GraphClassifier, Level, graphs_in
-from graphkit.models.node_classifier import NodeClassifier
+from graphkit.models.graph_classifier import GraphClassifier, Level, check_level, graphs_in
 from graphkit.nn import GraphReadout, ResidualLayers
 from graphkit.nn.graph_readout import Pooling
+from graphkit.nn.option_ranges import check_rates, check_sizes
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-__all__ = ["APPNP", "GAT", "GCN", "GIN", "GPRGNN", "MLP", "SGC", "GraphSAGE"]
+__all__ = ["GAT", "GCN", "GIN", "MLP", "GraphSAGE"]
 
 Norm = Literal["batch", "layer"] | None
 JumpingKnowledge = Literal["cat", "max", "last"] | None
@@ -46,11 +44,10 @@ class _Stack(GraphClassifier):
         pooling: Pooling,
         input_dropout: float | None = None,
     ) -> None:
-        if level not in ("graph", "node"):
-            raise UserError(f"level is {level!r}, expected 'graph' or 'node'")
+        check_level(level)
         self.level, self.dropout = level, dropout
         self.input_dropout = dropout if input_dropout is None else input_dropout
-        _check(dropout=self.input_dropout)
+        check_rates(input_dropout=self.input_dropout)
         self.stack = layers(out_channels if level == "node" else hidden_channels)
         self.readout = None
         if level == "graph":
@@ -108,7 +105,8 @@ class MLP(_Stack):
     ) -> None:
         super().__init__()
         self.receptive_hops = 0
-        _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
+        check_sizes(num_layers=num_layers, hidden_channels=hidden_channels)
+        check_rates(dropout=dropout)
 
         def layers(out: int) -> torch.nn.Module:
             channels = [in_channels, *[hidden_channels] * (num_layers - 1), out]
@@ -121,7 +119,49 @@ class MLP(_Stack):
         return self.stack(x)
 
 
-class GCN(_Stack):
+class _ConvolutionStack(_Stack):
+    """Convolutions of one kind, plain as PyG stacks them or with residuals."""
+
+    _conv: type[torch.nn.Module]
+    _pyg: type[torch.nn.Module]
+
+    def __init__(
+        self,
+        in_channels: int,
+        hidden_channels: int,
+        out_channels: int,
+        num_layers: int = 2,
+        *,
+        dropout: float = 0.5,
+        norm: Norm = None,
+        jumping_knowledge: JumpingKnowledge = None,
+        residual: bool = False,
+        feed_forward: bool = False,
+        level: Level = "node",
+        pooling: Pooling = "mean",
+        input_dropout: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.receptive_hops = num_layers
+        check_sizes(num_layers=num_layers, hidden_channels=hidden_channels)
+        check_rates(dropout=dropout)
+        _check_residual(residual, feed_forward, jumping_knowledge)
+
+        def layers(out: int) -> torch.nn.Module:
+            if residual:
+                return ResidualLayers(
+                    in_channels, hidden_channels, num_layers, lambda: self._conv(hidden_channels, hidden_channels),
+                    out_channels=out if level == "node" else None, norm=norm, feed_forward=feed_forward, dropout=dropout,
+                )  # fmt: skip
+            return self._pyg(
+                in_channels, hidden_channels, num_layers, out, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
+                jk=jumping_knowledge,
+            )  # fmt: skip
+
+        self._build(layers, hidden_channels, out_channels, dropout, level, pooling, input_dropout)
+
+
+class GCN(_ConvolutionStack):
     """Graph convolutions: :math:`\\tilde D^{-1/2} \\tilde A \\tilde D^{-1/2} X W` with self-loops.
 
     On a directed graph a node hears from its sources alone; ask for ``direction="undirected"`` to hear from both sides.
@@ -149,42 +189,10 @@ class GCN(_Stack):
         torch.Size([5, 3])
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        hidden_channels: int,
-        out_channels: int,
-        num_layers: int = 2,
-        *,
-        dropout: float = 0.5,
-        norm: Norm = None,
-        jumping_knowledge: JumpingKnowledge = None,
-        residual: bool = False,
-        feed_forward: bool = False,
-        level: Level = "node",
-        pooling: Pooling = "mean",
-        input_dropout: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.receptive_hops = num_layers
-        _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
-        _check_residual(residual, feed_forward, jumping_knowledge)
-
-        def layers(out: int) -> torch.nn.Module:
-            if residual:
-                return ResidualLayers(
-                    in_channels, hidden_channels, num_layers, lambda: GCNConv(hidden_channels, hidden_channels),
-                    out_channels=out if level == "node" else None, norm=norm, feed_forward=feed_forward, dropout=dropout,
-                )  # fmt: skip
-            return pyg.GCN(
-                in_channels, hidden_channels, num_layers, out, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
-                jk=jumping_knowledge,
-            )  # fmt: skip
-
-        self._build(layers, hidden_channels, out_channels, dropout, level, pooling, input_dropout)
+    _conv, _pyg = GCNConv, pyg.GCN
 
 
-class GraphSAGE(_Stack):
+class GraphSAGE(_ConvolutionStack):
     """A node beside the mean of its sources, each through a weight of its own.
 
     Args:
@@ -209,39 +217,7 @@ class GraphSAGE(_Stack):
         torch.Size([5, 3])
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        hidden_channels: int,
-        out_channels: int,
-        num_layers: int = 2,
-        *,
-        dropout: float = 0.5,
-        norm: Norm = None,
-        jumping_knowledge: JumpingKnowledge = None,
-        residual: bool = False,
-        feed_forward: bool = False,
-        level: Level = "node",
-        pooling: Pooling = "mean",
-        input_dropout: float | None = None,
-    ) -> None:
-        super().__init__()
-        self.receptive_hops = num_layers
-        _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
-        _check_residual(residual, feed_forward, jumping_knowledge)
-
-        def layers(out: int) -> torch.nn.Module:
-            if residual:
-                return ResidualLayers(
-                    in_channels, hidden_channels, num_layers, lambda: SAGEConv(hidden_channels, hidden_channels),
-                    out_channels=out if level == "node" else None, norm=norm, feed_forward=feed_forward, dropout=dropout,
-                )  # fmt: skip
-            return pyg.GraphSAGE(
-                in_channels, hidden_channels, num_layers, out, dropout=dropout, norm=norm, norm_kwargs=_each_node(norm),
-                jk=jumping_knowledge,
-            )  # fmt: skip
-
-        self._build(layers, hidden_channels, out_channels, dropout, level, pooling, input_dropout)
+    _conv, _pyg = SAGEConv, pyg.GraphSAGE
 
 
 class GAT(_Stack):
@@ -283,7 +259,8 @@ class GAT(_Stack):
     ) -> None:
         super().__init__()
         self.receptive_hops = num_layers
-        _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout, heads=heads)
+        check_sizes(num_layers=num_layers, hidden_channels=hidden_channels, heads=heads)
+        check_rates(dropout=dropout)
         if hidden_channels % heads:
             raise UserError(f"hidden_channels is {hidden_channels}, expected a multiple of heads, {heads}")
 
@@ -337,7 +314,8 @@ class GIN(_Stack):
     ) -> None:
         super().__init__()
         self.receptive_hops = num_layers
-        _check(num_layers=num_layers, hidden_channels=hidden_channels, dropout=dropout)
+        check_sizes(num_layers=num_layers, hidden_channels=hidden_channels)
+        check_rates(dropout=dropout)
 
         def layers(out: int) -> torch.nn.Module:
             return pyg.GIN(
@@ -348,159 +326,9 @@ class GIN(_Stack):
         self._build(layers, hidden_channels, out_channels, dropout, level, pooling)
 
 
-class SGC(NodeClassifier):
-    """One linear layer on features that were propagated K times, without anything between.
-
-    Args:
-        in_channels: F.
-        out_channels: number of classes C.
-        hops: K.
-        dropout: on the input.
-
-    Source:
-        Wu et al.: Simplifying Graph Convolutional Networks (ICML 2019).
-
-    Example:
-        >>> SGC(4, 3)(torch.zeros(5, 4), torch.tensor([[0], [1]])).shape
-        torch.Size([5, 3])
-    """
-
-    message_direction = "in"
-
-    def __init__(self, in_channels: int, out_channels: int, hops: int = 2, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        _check(hops=hops, dropout=dropout)
-        self.dropout, self.receptive_hops = dropout, hops
-        self.conv = SGConv(in_channels, out_channels, K=hops)
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.conv(torch.nn.functional.dropout(x, self.dropout, self.training), edge_index)
-
-
-class APPNP(NodeClassifier):
-    """Predictions of an MLP, propagated by personalised PageRank: :math:`Z \\leftarrow (1 - \\alpha) \\hat A Z + \\alpha H`.
-
-    Args:
-        in_channels: F.
-        hidden_channels: width of the hidden layer.
-        out_channels: number of classes C.
-        hops: steps of propagation.
-        alpha: chance to return to the node, in (0, 1].
-        dropout: on the input and after the hidden layer.
-
-    Source:
-        Gasteiger, Bojchevski and Günnemann: Predict then Propagate (ICLR 2019).
-
-    Example:
-        >>> APPNP(4, 8, 3)(torch.zeros(5, 4), torch.tensor([[0], [1]])).shape
-        torch.Size([5, 3])
-    """
-
-    message_direction = "in"
-
-    def __init__(
-        self,
-        in_channels: int,
-        hidden_channels: int,
-        out_channels: int,
-        hops: int = 10,
-        *,
-        alpha: float = 0.1,
-        dropout: float = 0.5,
-    ) -> None:
-        super().__init__()
-        _check(hops=hops, hidden_channels=hidden_channels, dropout=dropout)
-        if not 0 < alpha <= 1:
-            raise UserError(f"alpha is {alpha!r}, expected a number above 0 and at most 1")
-        self.dropout, self.receptive_hops = dropout, hops
-        self.encoder = pyg.MLP([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
-        self.propagation = Propagation(K=hops, alpha=alpha)
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        x = torch.nn.functional.dropout(x, self.dropout, self.training)
-        return self.propagation(self.encoder(x), edge_index)
-
-
-class GPRGNN(NodeClassifier):
-    r"""Predictions of an MLP, propagated with weights that are learned: :math:`Z = \sum_{k=0}^K \gamma_k \hat A^k H`.
-
-    A negative weight takes neighbours apart, as heterophilous graphs want it. Weights begin as those of personalised PageRank,
-    :math:`\gamma_k = \alpha (1 - \alpha)^k`, :math:`\gamma_K = (1 - \alpha)^K`.
-
-    Args:
-        in_channels: F.
-        hidden_channels: width of the hidden layer.
-        out_channels: number of classes C.
-        hops: K.
-        alpha: of the first weights, in [0, 1].
-        dropout: on the input and after the hidden layer.
-
-    Source:
-        Chien et al.: Adaptive Universal Generalized PageRank Graph Neural Network (ICLR 2021).
-
-    Example:
-        >>> [round(weight, 3) for weight in GPRGNN(4, 8, 3, hops=2, alpha=0.1).gamma.tolist()]
-        [0.1, 0.09, 0.81]
-    """
-
-    message_direction = "in"
-
-    def __init__(
-        self,
-        in_channels: int,
-        hidden_channels: int,
-        out_channels: int,
-        hops: int = 10,
-        *,
-        alpha: float = 0.1,
-        dropout: float = 0.5,
-    ) -> None:
-        super().__init__()
-        _check(hops=hops, hidden_channels=hidden_channels, dropout=dropout)
-        if not 0 <= alpha <= 1:
-            raise UserError(f"alpha is {alpha!r}, expected a number from 0 to 1")
-        self.dropout, self.receptive_hops = dropout, hops
-        self.encoder = pyg.MLP([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
-        first = [alpha * (1 - alpha) ** k for k in range(hops)] + [(1 - alpha) ** hops]
-        self.gamma = torch.nn.Parameter(torch.tensor(first))
-        self.step = _Step()
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        x = self.encoder(torch.nn.functional.dropout(x, self.dropout, self.training))
-        edge_index, weight = gcn_norm(edge_index, None, x.size(0), dtype=x.dtype)
-        out = self.gamma[0] * x
-        for gamma in self.gamma[1:]:
-            x = self.step(x, edge_index, weight)
-            out = out + gamma * x
-        return out
-
-
 def _each_node(norm: Norm) -> dict[str, str] | None:
     """PyG's layer norm is over all nodes of a graph together; here it is over the channels of each node."""
     return {"mode": "node"} if norm == "layer" else None
-
-
-class _Step(MessagePassing):
-    """One weighted sum over sources."""
-
-    def __init__(self) -> None:
-        super().__init__(aggr="add")
-
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
-        return self.propagate(edge_index, x=x, edge_weight=edge_weight)
-
-    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
-        return edge_weight[:, None] * x_j
-
-
-def _check(**options: float) -> None:
-    """Refuse numbers out of range, before PyG stumbles over them."""
-    for name, value in options.items():
-        if name == "dropout":
-            if not 0 <= value < 1:
-                raise UserError(f"dropout is {value!r}, expected a number from 0 to below 1")
-        elif isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"{name} is {value!r}, expected a whole number from 1 upwards")
 
 
 def _check_residual(residual: bool, feed_forward: bool, jumping_knowledge: JumpingKnowledge) -> None:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch_geometric.nn import GCNConv
 
 from graphkit.errors import UserError
-from graphkit.models.graph_classifier import check_sizes
 from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.dropout import Dropout
+from graphkit.nn.option_ranges import check_rates, check_sizes
 from graphkit.nn.simple_attention import AttentionNorm, SimpleAttention
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class SGFormer(NodeClassifier):
     ) -> None:
         super().__init__()
         sizes = {"num_layers": num_layers, "hidden_channels": hidden_channels, "attention_layers": attention_layers}
-        check_sizes("node", dropout, **sizes, heads=heads)
-        check_sizes("node", attention_dropout)
+        check_sizes(**sizes, heads=heads)
+        check_rates(dropout=dropout, attention_dropout=attention_dropout)
         if not 0 <= graph_weight <= 1:
             raise UserError(f"graph_weight is {graph_weight!r}, expected a number from 0 to 1")
         if residual not in ("initial", "previous"):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from graphkit.errors import UserError, nearest
 from graphkit.nn.expert_linear import ExpertLinear, chosen_rows, fill_weight
 from graphkit.nn.graph_propagation import GraphPropagation
+from graphkit.nn.option_ranges import check_rates, check_sizes
 from graphkit.nn.prompt_bank import PROMPT_MODES, PromptBank
 from graphkit.ops import CSRGraph, SimpleGraph
 
@@ -111,19 +112,16 @@ class ExpertBank(nn.Module):
         expert_chunk: int | None = None,
     ) -> None:
         super().__init__()
-        for name, value in (
-            ("in_channels", in_channels), ("prompt_channels", prompt_channels), ("hidden_channels", hidden_channels),
-            ("num_experts", num_experts), ("num_layers", num_layers), ("expert_chunk", expert_chunk or 1),
-        ):  # fmt: skip
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"{name} is {value!r}, expected a whole number from 1")
+        check_sizes(
+            in_channels=in_channels, prompt_channels=prompt_channels, hidden_channels=hidden_channels,
+            num_experts=num_experts, num_layers=num_layers, expert_chunk=expert_chunk or 1,
+        )  # fmt: skip
         for name, choice, known in (
             ("convolution", conv, _CONVOLUTIONS), ("sharing", sharing, _SHARINGS), ("prompt_mode", prompt_mode, PROMPT_MODES),
         ):  # fmt: skip
             if choice not in known:
                 raise UserError(nearest(str(choice), known, name))
-        if not 0 <= dropout < 1:
-            raise UserError(f"dropout is {dropout}, expected a share from 0 to below 1")
+        check_rates(dropout=dropout)
         if prompt_mode == "film" and sharing != "shared":
             raise UserError("prompt_mode 'film' scales the states of one network; pass sharing='shared'")
         if prompt_mode in ("add", "add_attn") and prompt_channels != in_channels:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.errors import UserError
+from graphkit.nn.option_ranges import check_sizes
 from graphkit.nn.routing import RouteInput, RouteOutput
 
 __all__ = ["LossRouter"]
@@ -56,9 +57,7 @@ class LossRouter(nn.Module):
         recalibrate: float = 0.0,
     ) -> None:
         super().__init__()
-        for name, value in (("num_experts", num_experts), ("top_k", 1 if top_k is None else top_k)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"{name} is {value!r}, expected a whole number from 1")
+        check_sizes(num_experts=num_experts, top_k=1 if top_k is None else top_k)
         if not tau > 0:
             raise UserError(f"tau is {tau!r}, expected a number above 0")
         if not 0 <= recalibrate < 2:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from graphkit.errors import UserError, nearest
+from graphkit.nn.option_ranges import check_sizes
 from graphkit.nn.routing import RouteInput
 from graphkit.nn.routing_losses import variation
 from graphkit.nn.token_graph import edges_of, neighbor_mean
@@ -39,9 +40,7 @@ class LogitHead(nn.Module):
 
     def __init__(self, channels: int, num_experts: int) -> None:
         super().__init__()
-        for name, value in (("channels", channels), ("num_experts", num_experts)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"{name} is {value!r}, expected a whole number from 1 upwards")
+        check_sizes(channels=channels, num_experts=num_experts)
         self.channels, self.num_experts = channels, num_experts
 
     def forward(self, input: RouteInput) -> tuple[Tensor, Any]:

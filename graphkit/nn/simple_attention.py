@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.errors import UserError
+from graphkit.nn.option_ranges import check_sizes
 
 __all__ = ["AttentionNorm", "SimpleAttention"]
 
@@ -48,9 +49,7 @@ class SimpleAttention(nn.Module):
 
     def __init__(self, channels: int, heads: int = 1, *, normalize: AttentionNorm = "graph") -> None:
         super().__init__()
-        for name, value in (("channels", channels), ("heads", heads)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"{name} is {value!r}, expected a whole number from 1 upwards")
+        check_sizes(channels=channels, heads=heads)
         if normalize not in ("graph", "node"):
             raise UserError(f"normalize is {normalize!r}, expected 'graph' (as the paper) or 'node' (as PyG)")
         self.heads, self.normalize = heads, normalize
