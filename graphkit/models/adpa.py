@@ -12,10 +12,13 @@ from graphkit.data.feature_rows import FeatureRows
 from graphkit.errors import UserError, nearest
 from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.directed_pattern_attention import DirectedPatternAttention, HopAttention
+from graphkit.nn.directed_patterns import DirectedPattern
 from graphkit.nn.feature_projection import principal_projection
 from graphkit.nn.hop_linear import hop_linear
-from graphkit.nn.pattern_features import hop_decay, pattern_features
+from graphkit.nn.option_ranges import check_rates
+from graphkit.nn.pattern_features import check_finite, hop_decay, pattern_features
 from graphkit.nn.pattern_words import pattern_words, word_name
+from graphkit.nn.propagated_transforms import map_cost, mapped, propagated_transforms
 from graphkit.nn.remembered import remembered
 from graphkit.ops import DirectedGraph
 from graphkit.ops.directed import as_directed
@@ -23,6 +26,7 @@ from graphkit.ops.directed import as_directed
 __all__ = ["ADPA"]
 
 _ORDERS = ("hop_first", "pattern_first")
+_PROPAGATES = ("auto", "features", "states")
 _ROWS_BYTES = 2**28  # features of the nodes scored at a time
 _EVERY_CHANNEL = 0  # hop 0, which all patterns share
 
@@ -60,6 +64,9 @@ class ADPA(NodeClassifier):
             hop attention on their results.
         storage: ``"memory"``, or ``"disk"`` for features that do not fit; then train with a ``batch_size``.
         dtype: of the stored features, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        propagate: ``"features"``: once for each graph, and a step reads the nodes of its batch alone; ``"states"``: in every step
+            what the first layers make of the features, which are never propagated themselves; ``"auto"``: what takes fewer
+            multiplications, by the number of nodes asked for, non-zeros of the features, and edges. Equal up to rounding.
         legacy_scramble: the released code's reshape of attention scores, only to reproduce its figures.
 
     Shapes: x ``[N, F]``, edge_index int64 ``[2, E]`` (source, target), result ``[n, C]`` logits.
@@ -104,6 +111,7 @@ class ADPA(NodeClassifier):
         attention_order: str = "hop_first",
         storage: str = "memory",
         dtype: str = "float32",
+        propagate: str = "auto",
         legacy_scramble: bool = False,
     ) -> None:
         super().__init__()
@@ -117,8 +125,7 @@ class ADPA(NodeClassifier):
         ):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise UserError(f"{name} is {value!r}, expected a whole number from {least}")
-        if not 0 <= dropout < 1:
-            raise UserError(f"dropout is {dropout}, expected a share from 0 to below 1")
+        check_rates(dropout=dropout)
         if project is not None and project > in_channels:
             raise UserError(
                 f"project is {project}, but the features have {in_channels} channels; give a smaller number, or None"
@@ -127,6 +134,15 @@ class ADPA(NodeClassifier):
             raise UserError(nearest(str(attention_order), _ORDERS, "attention_order"))
         if storage not in ("memory", "disk"):
             raise UserError(nearest(str(storage), ("memory", "disk"), "storage"))
+        if propagate not in _PROPAGATES:
+            raise UserError(nearest(str(propagate), _PROPAGATES, "propagate"))
+        kept = attention_order != "hop_first" or storage == "disk" or dtype != "float32" or legacy_scramble
+        if kept and propagate == "states":
+            raise UserError(
+                "propagate='states' keeps no propagated features: it goes with attention_order='hop_first', storage='memory', "
+                "dtype='float32' and without legacy_scramble; leave it at 'auto'"
+            )
+        self.propagate = "features" if kept else propagate
         if not 0 <= exponent <= 1:
             raise UserError(f"exponent is {exponent}, expected a number from 0 to 1")
         self.words = pattern_words(order)
@@ -136,9 +152,12 @@ class ADPA(NodeClassifier):
         self.receptive_hops, self.receptive_halo = order * hops, order
         self.global_coupling = legacy_scramble or project is not None or degree_cap is not None
         self.legacy_scramble = legacy_scramble
+        self._pattern: dict[str, Any] = {
+            "norm": norm, "exponent": float(exponent), "self_loops": self_loops, "diagonal": diagonal, "binarize": binarize,
+            "degree_cap": degree_cap,
+        }  # fmt: skip
         self._propagation: dict[str, Any] = {
-            "hops": hops, "norm": norm, "exponent": float(exponent), "decay": hop_decay(decay, hops), "self_loops": self_loops,
-            "diagonal": diagonal, "binarize": binarize, "degree_cap": degree_cap, "storage": storage, "dtype": dtype,
+            "hops": hops, "decay": hop_decay(decay, hops), "storage": storage, "dtype": dtype, **self._pattern
         }  # fmt: skip
         channels = len(self.words) + 1
         hop_first, inside = attention_order == "hop_first", project or in_channels
@@ -158,6 +177,8 @@ class ADPA(NodeClassifier):
 
         Propagated features are remembered while ``x`` and ``edge_index`` live unchanged.
         """
+        if self._carries_states(x, edge_index, len(x) if index is None else len(index)):
+            return self._join(self._first_states(x, edge_index, index))
         return self._answer(self.precompute(x, edge_index), index)
 
     def precompute(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> FeatureRows:
@@ -166,18 +187,17 @@ class ADPA(NodeClassifier):
         Raises:
             UserError: features of another width or not finite, too little memory (the estimate is named).
         """
-        width = self.in_channels
-        if not isinstance(x, Tensor) or x.dim() != 2 or x.shape[1] != width:
-            shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
-            raise UserError(f"x is {shape}, expected features [N, {width}] as the model was made for")
+        self._check_features(x)
         return remembered(x, edge_index, self._key(), lambda: self._precompute(x, edge_index))
 
     def scores_of(self, data: Any, nodes: Tensor) -> Tensor:
         """Logits ``[n, C]`` of nodes ``[n]`` of PyG's container ``data`` (``x``, ``edge_index``), with gradients."""
-        return self._answer(self.precompute(_features_of(data), data.edge_index), nodes)
+        return self(_features_of(data), data.edge_index, nodes)
 
     def score_nodes(self, data: Any, nodes: Tensor) -> Tensor:
         """The same, some rows of features at a time."""
+        if self._carries_states(_features_of(data), data.edge_index, len(nodes)):
+            return self.scores_of(data, nodes)
         features = self.precompute(_features_of(data), data.edge_index)
         if self.legacy_scramble:
             return self._answer(features, nodes)
@@ -186,7 +206,7 @@ class ADPA(NodeClassifier):
     def classify(self, rows: Tensor) -> Tensor:
         """Logits ``[n, C]`` from rows ``[n, 1 + K p, F]`` of :meth:`precompute`: no other node has a say."""
         if self.attention_order == "hop_first":
-            return self.head(self.pattern_attention(self._encode_hops(rows, self.hop_attention.weights(rows))))
+            return self._join(self._first_layers(rows, self.hop_attention.weights(rows)))
         by_hop = [self.pattern_attention(self._encode(list(self._hop(rows, t)))) for t in range(self.hops + 1)]
         return self.head(self.hop_attention(torch.stack(by_hop, 1))[:, 0])
 
@@ -204,7 +224,8 @@ class ADPA(NodeClassifier):
             raise UserError("attention weights of patterns differ by hop with attention_order='pattern_first'")
         rows = self.precompute(_features_of(data), data.edge_index)[nodes]
         hops = self.hop_attention.weights(rows)
-        return {"hops": hops, "patterns": self.pattern_attention.weights(self._encode_hops(rows, hops))}
+        encoded = self._encode_behind(self._first_layers(rows, hops))
+        return {"hops": hops, "patterns": self.pattern_attention.weights(encoded)}
 
     @property
     def patterns(self) -> list[str]:
@@ -219,13 +240,85 @@ class ADPA(NodeClassifier):
     def _encode(self, channels: list[Tensor]) -> Tensor:
         return torch.stack([encoder(h) for encoder, h in zip(self.encoders, channels, strict=True)], 1)
 
-    def _encode_hops(self, rows: Tensor, weights: Tensor) -> Tensor:
-        """The encoders on the weighted sums over hops; the sums themselves are never all in memory."""
-        encoders = cast("list[nn.Sequential]", list(self.encoders))
-        own, *others = (cast("nn.Linear", encoder[0]) for encoder in encoders)
+    def _first_layers(self, rows: Tensor, weights: Tensor) -> list[Tensor]:
+        """The encoders' first layers on the weighted sums over hops; the sums themselves are never all in memory."""
+        own, *others = self._first
         first = hop_linear(rows, weights, [linear.weight for linear in others], [linear.bias for linear in others])
-        channels = [own(rows[:, _EVERY_CHANNEL]), *first.unbind(0)]
-        return torch.stack([encoder[1:](h) for encoder, h in zip(encoders, channels, strict=True)], 1)
+        return [own(rows[:, _EVERY_CHANNEL]), *first.unbind(0)]
+
+    def _first_states(self, x: Tensor, edge_index: Tensor | DirectedGraph, index: Tensor | None) -> list[Tensor]:
+        """The same, and the scores of hops, from what first layers and attention make of the features, propagated."""
+        own, *others = self._first
+        width, vectors = own.out_features, self.hop_attention.vectors
+        maps = [linear.weight for linear in others]
+        if vectors is not None:
+            maps = [torch.cat(pair) for pair in zip(maps, vectors, strict=True)]
+        inputs = self._inputs(x, edge_index)
+        found = propagated_transforms(inputs, self._patterns(x, edge_index), maps, self._propagation["decay"])
+        if index is not None:
+            found = [[hop.index_select(0, index) for hop in hops] for hops in found]
+        hops = torch.stack([torch.stack(hops, 1) for hops in found], 1)  # [n, p, K + 1, D + q]
+        weights = self.hop_attention.weights_of(hops[..., width:])
+        sums = (weights[..., None] * hops[..., :width]).sum(2)
+        rest = mapped(inputs, own.weight)
+        first = [rest if index is None else rest.index_select(0, index), *sums.unbind(1)]
+        return [state + linear.bias for state, linear in zip(first, self._first, strict=True)]
+
+    @property
+    def _first(self) -> list[nn.Linear]:
+        return [cast("nn.Linear", cast("nn.Sequential", encoder)[0]) for encoder in self.encoders]
+
+    def _encode_behind(self, first: list[Tensor]) -> Tensor:
+        """What the encoders make of their first layers' results, ``[n, 1 + p, D]``."""
+        encoders = cast("list[nn.Sequential]", list(self.encoders))
+        return torch.stack([encoder[1:](h) for encoder, h in zip(encoders, first, strict=True)], 1)
+
+    def _join(self, first: list[Tensor]) -> Tensor:
+        return self.head(self.pattern_attention(self._encode_behind(first)))
+
+    def _carries_states(self, x: Tensor, edge_index: Tensor | DirectedGraph, count: int) -> bool:
+        """Whether states are propagated in place of features, for logits of so many nodes."""
+        self._check_features(x)
+        if self.propagate == "features" or x.requires_grad or x.is_inference():
+            return False
+        if self.propagate == "states":
+            return True
+        own, inside, p = self._first[0], self.project or self.in_channels, len(self.words)
+        vectors = self.hop_attention.vectors
+        columns = own.out_features + (0 if vectors is None else vectors.shape[1])
+        edges = as_directed(edge_index, len(x)).num_edges * (2 if self.undirected else 1)
+        steps = self.hops * edges * sum(len(word) for word in self.words)
+        dense = count * inside * (p * own.out_features + 2 * (1 + self.hops * p))
+        return map_cost(self._inputs(x, edge_index), columns, p + 1, steps) < dense
+
+    def _check_features(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor) or x.dim() != 2 or x.shape[1] != self.in_channels:
+            shape = tuple(x.shape) if isinstance(x, Tensor) else type(x).__name__
+            raise UserError(f"x is {shape}, expected features [N, {self.in_channels}] as the model was made for")
+
+    def _inputs(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> Tensor:
+        """What is propagated: the features, or their principal directions; found once."""
+        if self.project is None:
+            return x
+        width = self.project
+        with torch.inference_mode(False):  # it serves training too
+            return remembered(x, edge_index, ("projected", width), lambda: principal_projection(x, width))
+
+    def _patterns(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> list[DirectedPattern]:
+        def make() -> list[DirectedPattern]:
+            with torch.inference_mode(False):  # they serve training too
+                check_finite(x)
+                graph = self._graph(x, edge_index)
+                return [DirectedPattern(graph, word, num_nodes=len(x), **self._pattern) for word in self.words]
+
+        return remembered(x, edge_index, ("patterns", *self._key()), make)
+
+    def _graph(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> DirectedGraph:
+        graph = as_directed(edge_index, len(x))
+        if self.undirected and not graph.is_symmetric:
+            edges = graph.edge_index
+            graph = DirectedGraph(torch.cat([edges, edges.flip(0)], 1), num_nodes=len(x))
+        return graph
 
     def _answer(self, features: FeatureRows, index: Tensor | None) -> Tensor:
         """The released scramble mixes all nodes, so it needs them all; otherwise rows are taken first."""
@@ -246,12 +339,7 @@ class ADPA(NodeClassifier):
     def _precompute(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> FeatureRows:
         differentiable = x.requires_grad and torch.is_grad_enabled()
         with torch.set_grad_enabled(differentiable):
-            graph = as_directed(edge_index, len(x))
-            if self.undirected and not graph.is_symmetric:
-                edges = graph.edge_index
-                graph = DirectedGraph(torch.cat([edges, edges.flip(0)], 1), num_nodes=len(x))
-            if self.project is not None:
-                x = principal_projection(x, self.project)
+            graph, x = self._graph(x, edge_index), self._inputs(x, edge_index)
             # what is in a file has no gradient
             kept = (
                 {**self._propagation, "storage": "memory", "dtype": "float32"} if differentiable else self._propagation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,14 @@ __all__ = ["HOP_ATTENTIONS", "PATTERN_ATTENTIONS", "DirectedPatternAttention", "
 HOP_ATTENTIONS = ("original", "ori_ref", "gate", "simple", "recursive", "none")
 PATTERN_ATTENTIONS = ("original", "gate", "ori_ref", "jk", "none")
 _SQUASH = ("sigmoid", "none")
+
+#: which vectors of the weight hop t is multiplied with, of so many
+_PICKS: dict[str, Callable[[int, int], list[int]]] = {
+    "original": lambda t, count: [t, count - 1],
+    "ori_ref": lambda t, count: [0, 1],
+    "gate": lambda t, count: [0],
+    "recursive": lambda t, count: [0, 1],
+}
 
 
 def _one_of(value: str, known: tuple[str, ...], what: str) -> str:
@@ -104,23 +113,33 @@ class HopAttention(nn.Module):
             if self.bias is not None:
                 nn.init.uniform_(self.bias, -bound, bound)
 
+    @property
+    def vectors(self) -> Tensor | None:
+        """``[p, q, F]``: scores are made of the hops' inner products with these; None where features have no say."""
+        return self.weight if self.kind in _PICKS else None
+
     def weights(self, features: Tensor) -> Tensor:
         """Weights of the hops, ``[n, p, K + 1]``; they sum to 1, except for ``"none"``, where each is 1.
 
         Args:
             features: ``[n, 1 + p K, F]``: hop 0, then hops 1..K of each pattern.
         """
-        n, p, length = len(features), self.num_patterns, self.hops + 1
-        if self.kind == "none":
-            return features.new_ones(n, p, length)
-        if self.kind == "simple":
-            assert self.weight is not None
-            return self._squashed(self.weight).softmax(-1).expand(n, p, length)
-        if self.kind == "recursive":
-            return self._recursive(features)
-        scores = self._scores(features)
-        scores = _scrambled(scores) if self.legacy_scramble else scores
-        return self._squashed(scores).softmax(-1)
+        vectors = self.vectors
+        if vectors is None:
+            return self._fixed(features)
+        return self._of_scores(hop_products(features, vectors[:, self._picks(vectors)]))
+
+    def weights_of(self, products: Tensor) -> Tensor:
+        """The same from inner products.
+
+        Args:
+            products: ``[n, p, K + 1, q]`` of every hop with each of :attr:`vectors`; q = 0 where there are none.
+        """
+        vectors = self.vectors
+        if vectors is None:
+            return self._fixed(products)
+        picks = self._picks(vectors).expand(*products.shape[:2], -1, -1)
+        return self._of_scores(products.gather(3, picks))
 
     def forward(self, features: Tensor) -> Tensor:
         """The weighted sums over the hops, ``[n, p, F]``.
@@ -133,21 +152,30 @@ class HopAttention(nn.Module):
     def _squashed(self, scores: Tensor) -> Tensor:
         return scores.sigmoid() if self.squash == "sigmoid" else scores
 
-    def _scores(self, features: Tensor) -> Tensor:
-        assert self.weight is not None and self.bias is not None
-        candidate = self.weight[:, -1:].expand(-1, self.hops + 1, -1)
-        if self.kind == "gate":
-            return hop_products(features, candidate[:, :, None])[..., 0] + self.bias[:, None]
-        if self.kind == "original":
-            both = hop_products(features, torch.stack([self.weight[:, :-1], candidate], 2))
-            return both[..., 1] + both[..., 0].sum(-1, keepdim=True) + self.bias[:, None]
-        reference = features[:, 0] @ self.weight[:, 0].t() + self.bias
-        return hop_products(features, candidate[:, :, None])[..., 0] + reference[..., None]
+    def _picks(self, vectors: Tensor) -> Tensor:
+        """int64 ``[K + 1, 1 or 2]``: which of the vectors each hop is multiplied with."""
+        picks = [_PICKS[self.kind](t, vectors.shape[1]) for t in range(self.hops + 1)]
+        return torch.tensor(picks, device=vectors.device)
 
-    def _recursive(self, features: Tensor) -> Tensor:
-        assert self.weight is not None and self.bias is not None
-        vectors = self.weight[:, None].expand(-1, self.hops + 1, -1, -1)
-        own, history = hop_products(features, vectors).unbind(-1)
+    def _fixed(self, like: Tensor) -> Tensor:
+        size = (len(like), self.num_patterns, self.hops + 1)
+        return like.new_ones(size) if self.weight is None else self._squashed(self.weight).softmax(-1).expand(size)
+
+    def _of_scores(self, products: Tensor) -> Tensor:
+        """Weights from products ``[n, p, K + 1, 1 or 2]``, the candidate's last."""
+        assert self.bias is not None
+        if self.kind == "recursive":
+            return self._recursive(products)
+        scores = products[..., -1] + self.bias[:, None]
+        if self.kind == "original":
+            scores = scores + products[..., 0].sum(-1, keepdim=True)
+        if self.kind == "ori_ref":
+            scores = scores + products[..., :1, 0]
+        return self._squashed(_scrambled(scores) if self.legacy_scramble else scores).softmax(-1)
+
+    def _recursive(self, products: Tensor) -> Tensor:
+        assert self.bias is not None
+        own, history = products.unbind(-1)
         scores = [self._squashed(own[..., 0] + self.bias)]
         for t in range(1, self.hops + 1):
             before = torch.stack(scores, -1).softmax(-1)

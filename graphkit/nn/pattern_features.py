@@ -19,7 +19,7 @@ from graphkit.nn.pattern_words import Word
 from graphkit.ops import CSRGraph, DirectedGraph
 from graphkit.ops.directed import as_directed
 
-__all__ = ["hop_decay", "pattern_features"]
+__all__ = ["check_finite", "hop_decay", "pattern_features"]
 
 Decay = str | Sequence[float] | Callable[[int], float]
 
@@ -116,10 +116,7 @@ def pattern_features(
         raise UserError(nearest(str(dtype), DTYPES, "dtype"))
     if not isinstance(hops, int) or isinstance(hops, bool) or hops < 0:
         raise UserError(f"hops is {hops!r}, expected a whole number from 0")
-    if not x.is_floating_point() or not bool(torch.isfinite(x).all()):
-        raise UserError(
-            "x holds values that are no finite numbers (or no floating point ones); replace them before training"
-        )
+    check_finite(x)
     factors = hop_decay(decay, hops)
     graph = as_directed(edge_index, num_nodes)
     size = (num_nodes, 1 + hops * len(words), x.shape[1])
@@ -154,6 +151,18 @@ def pattern_features(
                     part.mul_(factors[t - 1])
                 keep(number * hops + t, begin, part)
     return FeatureRows(values) if sink is None else sink.finish()
+
+
+def check_finite(x: Tensor) -> None:
+    """Refuse features that cannot be propagated.
+
+    Raises:
+        UserError: values that are not finite, or no floating point ones.
+    """
+    if not x.is_floating_point() or not bool(torch.isfinite(x).all()):
+        raise UserError(
+            "x holds values that are no finite numbers (or no floating point ones); replace them before training"
+        )
 
 
 def _width(num_nodes: int, channels: int, free: int) -> int:

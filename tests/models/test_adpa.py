@@ -90,6 +90,58 @@ def test_batches_are_exact_and_permutations_pass_through(hop_attention, pattern_
     torch.testing.assert_close(model(moved, order[data.edge_index])[order], whole, rtol=1e-4, atol=1e-5)
 
 
+def bags_of_words(nodes=30, channels=40, seed=0):
+    """Features that are mostly zero."""
+    data = random_graph(nodes, channels, seed)
+    data.x = data.x.double() * (torch.rand(data.x.shape, generator=torch.Generator().manual_seed(seed)) < 0.08)
+    return data
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"hop_attention": kind} for kind in HOP_ATTENTIONS),
+        {"hops": 0},
+        {"hops": 3, "order": 1, "num_layers": 2, "norm": "none", "decay": "none"},
+        {"project": 6, "undirected": True, "diagonal": "drop"},
+        {"binarize": True, "degree_cap": 4, "norm": "row_row"},
+    ],
+)
+def test_propagated_states_give_what_propagated_features_give(options):
+    """Logits and the gradients of all parameters, of all nodes and of some, in either order of calls."""
+    data, nodes = bags_of_words(), torch.tensor([17, 3, 3, 29])
+    ways = {way: model_of(40, propagate=way, **options).double() for way in ("features", "states")}
+    for model in ways.values():
+        torch.manual_seed(1)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+    with torch.inference_mode():
+        first = ways["states"](data.x, data.edge_index)
+    for index in (None, nodes):
+        found = {way: model(data.x, data.edge_index, index) for way, model in ways.items()}
+        torch.testing.assert_close(found["states"], found["features"])
+        for way, model in ways.items():
+            model.zero_grad()
+            found[way].pow(3).sum().backward()
+        for mine, other in zip(ways["states"].parameters(), ways["features"].parameters(), strict=True):
+            torch.testing.assert_close(mine.grad, other.grad)
+    torch.testing.assert_close(first, ways["features"](data.x, data.edge_index))
+    torch.testing.assert_close(ways["states"].score_nodes(data, nodes), first[nodes])
+
+
+def test_what_is_propagated_follows_from_the_cost():
+    """Few non-zeros and many nodes asked for: states; a few nodes of the same graph, or a gradient for x: features."""
+    data, model = bags_of_words(300, 400), model_of(400)
+    assert model._carries_states(data.x, data.edge_index, 300)
+    assert not model._carries_states(data.x, data.edge_index, 3)
+    assert not model._carries_states(data.x.clone().requires_grad_(), data.edge_index, 300)
+    dense = random_graph(300, 8)
+    assert not model_of(8)._carries_states(dense.x, dense.edge_index, 300)
+    x = data.x.float().requires_grad_()
+    model_of(400, propagate="states")(x, data.edge_index).sum().backward()
+    assert x.grad is not None and bool(x.grad.any())
+
+
 def test_scores_in_several_blocks_of_rows(monkeypatch):
     data, model = random_graph(), model_of(7)
     whole = model(data.x, data.edge_index)
@@ -237,6 +289,9 @@ def test_mistakes_are_named():
         ({"decay": [1.0]}, "1 numbers for 2 hops"),
         ({"decay": "papr"}, "did you mean 'paper'"),
         ({"hop_attention": "gates"}, "did you mean 'gate'"),
+        ({"propagate": "state"}, "did you mean 'states'"),
+        ({"propagate": "states", "storage": "disk"}, "keeps no propagated features"),
+        ({"propagate": "states", "attention_order": "pattern_first"}, "leave it at 'auto'"),
         ({"pattern_attention": "gates"}, "did you mean 'gate'"),
         ({"squash": "tanh"}, "unknown squash"),
         ({"attention_order": "first"}, "attention_order"),

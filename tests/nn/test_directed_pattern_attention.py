@@ -45,8 +45,15 @@ def by_definition(attention, rows, p):
                 past = sum(a * x for a, x in zip(torch.stack(scores).softmax(0), hops, strict=False))
             scores.append(squash(w @ torch.cat([h, past]) + b))
         return torch.stack(scores).softmax(0)
+    return squash(scores_by_definition(attention, rows, p)).softmax(0)
+
+
+def scores_by_definition(attention, rows, p):
+    """Scores of one node's hops, of the kinds that need no other scores first."""
+    hops = hops_of(rows, p)
     before = {"original": hops, "ori_ref": hops[:1], "gate": []}[attention.kind]
-    return torch.stack([squash(w @ torch.cat([*before, h]) + b) for h in hops]).softmax(0)
+    w, b = attention.weight[p].flatten(), attention.bias[p]
+    return torch.stack([w @ torch.cat([*before, h]) + b for h in hops])
 
 
 @pytest.mark.parametrize("squash", ["sigmoid", "none"])
@@ -60,6 +67,17 @@ def test_hop_attention_by_definition(kind, squash):
             torch.testing.assert_close(weights[i, p], wanted)
             total = sum(a * h for a, h in zip(wanted, hops_of(rows[i], p), strict=True))
             torch.testing.assert_close(out[i, p], total)
+
+
+@pytest.mark.parametrize("kind", HOP_ATTENTIONS)
+def test_weights_of_products_are_those_of_features(kind):
+    attention, rows = attention_of(kind), features()
+    if attention.vectors is None:
+        products = rows.new_empty(N, P, K + 1, 0)
+    else:
+        hops = torch.stack([torch.stack([torch.stack(hops_of(row, p)) for p in range(P)]) for row in rows])
+        products = torch.einsum("nptf,pqf->nptq", hops, attention.vectors)
+    torch.testing.assert_close(attention.weights_of(products), attention.weights(rows))
 
 
 @pytest.mark.parametrize("kind", [k for k in HOP_ATTENTIONS if k != "none"])
@@ -100,7 +118,7 @@ def test_the_released_scramble(kind):
     rows = features()
     plain, scrambled = attention_of(kind), attention_of(kind, legacy_scramble=True)
     for p in range(P):
-        scores = plain._scores(rows)[:, p]  # [n, L]
+        scores = torch.stack([scores_by_definition(plain, row, p) for row in rows])  # [n, L]
         flat = torch.cat([scores[:, t] for t in range(K + 1)])
         wanted = torch.stack([flat[i * (K + 1) : (i + 1) * (K + 1)] for i in range(N)]).sigmoid().softmax(-1)
         torch.testing.assert_close(scrambled.weights(rows)[:, p], wanted)
