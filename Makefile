@@ -32,13 +32,12 @@ else
 	@echo "nvcc not found: the CUDA kernels are not compile-checked"
 endif
 
-# README's and the docs' result tables, and the list of experiments, from experiments/results
 # The extension with the compiler's sanitizers, and the tests of its kernels on it; SANITIZE=thread for data races.
 SANITIZE ?= address,undefined
 sanitize: $(VENV)/installed-test
 	$(MAKE) -f cpp_ext/sanitize.mk PYTHON=$(BIN)/python SANITIZE=$(SANITIZE)
 
-# README's and the docs' result tables from experiments/results
+# README's and the docs' result tables, and the list of experiments, from experiments/results
 tables: $(VENV)/installed
 	$(BIN)/python experiments/write_tables.py
 	$(BIN)/python docs/write_pages.py
