@@ -139,8 +139,8 @@ def influence(
         locality = Locality(None, reason="asked for")
         if method != "full":
             locality = locality_of(
-                model, lambda block, rows: caller.on_block(block, x[block.nodes[:rows]]), graph, seeds,
-                given=receptive_hops, budget=block_nodes,
+                model, lambda block, rows, trimmed: caller.on_block(block, x[block.nodes[:rows]], trimmed=trimmed), graph,
+                seeds, given=receptive_hops, budget=block_nodes,
             )  # fmt: skip
         if locality.hops is None and halo is None:
             found = _by_whole_graph(caller, norms, graph, seeds, max_hops, hopwise, progress)
@@ -211,13 +211,14 @@ def _by_blocks(
         block = found.to(caller.x.device)
         with trimmed_layers(locality.layers, block) if locality.layers else nullcontext(len(block.nodes)) as rows:
             x = caller.x[block.nodes[:rows]].detach().requires_grad_()
+            call = partial(caller.on_block, block, x, trimmed=bool(locality.layers))
             if done == 0:
-                out, entrance, inner = first_linear(caller.model, x, partial(caller.on_block, block, x))
+                out, entrance, inner = first_linear(caller.model, x, call)
             elif entrance is None:
-                out, inner = caller.on_block(block, x), x
+                out, inner = call(), x
             else:
                 with captured_output(entrance) as hidden:
-                    out = caller.on_block(block, x)
+                    out = call()
                 inner = hidden[0]
             values = norms(out, inner, weight=None if entrance is None else entrance.weight.detach())
         values = values.double().cpu()
