@@ -82,7 +82,8 @@ def locality_of(
 
     Args:
         model: in evaluation mode.
-        call: from a block, how many rows of features, and whether layers are trimmed, to outputs ``[S, C]``; see :func:`graphkit.analysis.influence`.
+        call: from a block, how many rows of features, and whether layers are trimmed, to outputs ``[S, C]``; see
+            :func:`graphkit.analysis.influence`.
         graph: the edges.
         seeds: int64, nodes that may be tried.
         given: hops, where the caller knows them.
@@ -141,8 +142,8 @@ def _smallest(graph: HopGraph, seeds: Tensor, radius: int, direction: str) -> Te
 def _trims(layers: list[Any], call: Call, block: BallBlock, expected: Tensor) -> bool:
     """Whether trimmed layers give the same; a model that looks at edges elsewhere fails one way or another."""
     try:
-        with torch.no_grad(), trimmed_layers(layers, block) as rows:
-            found = call(block, rows, True)
+        with torch.no_grad(), trimmed_layers(layers, block) as trimming:
+            found = call(block, trimming.rows, True)
     except Exception:
         return False
     return _same(found, expected)
