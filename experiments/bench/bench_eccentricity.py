@@ -2,7 +2,8 @@
 
     python experiments/bench/bench_eccentricity.py
 
-The peers answer for a sample of the nodes, one after the other; ours for all of them. Results go to
+The peers answer for a sample of the nodes, one after the other, with the same balls, and their answers are compared with ours;
+ours are for all nodes. `pip install igraph` adds igraph: its ball, its induced subgraph, its distances. Results go to
 results/eccentricity.json. GRAPHKIT_DATA names the folder with road_spatial; without it only grids are measured.
 """
 
@@ -77,7 +78,9 @@ def peers(edges: Tensor, weight: Tensor, n: int, sample: list[int]) -> dict[str,
         return found
 
     calls: dict[str, Callable[[], object]] = {"networkx": networkx, "PyG k_hop_subgraph and networkx": pyg}
-    if importlib.util.find_spec("igraph") is not None:
+    if importlib.util.find_spec("igraph") is None:
+        print("igraph: left out, it is not installed")
+    else:
         import igraph
 
         once = edges[0] < edges[1]

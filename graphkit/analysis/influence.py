@@ -20,6 +20,7 @@ from graphkit.analysis.influence_jacobian import INFLUENCE_NORMS, jacobian_norms
 from graphkit.analysis.influence_report import InfluenceReport
 from graphkit.analysis.layer_trimming import trimmed_layers
 from graphkit.analysis.measured_nodes import measured_nodes
+from graphkit.analysis.message_sums import SourceGradients
 from graphkit.analysis.model_calls import ModelCall, Output, measured_model
 from graphkit.analysis.receptive_field import Locality, locality_of
 from graphkit.errors import DataWarning, UserError, nearest
@@ -130,17 +131,17 @@ def influence(
     with measured_model(model), torch.inference_mode(False), torch.enable_grad():
         caller = ModelCall(model, data, x, inputs=inputs, output=output)
 
-        def norms(out: Tensor, features: Tensor, keep: bool = False, weight: Tensor | None = None) -> Tensor:
+        def norms(out: Tensor, features: Tensor, **options: Any) -> Tensor:
             if method != "probe":
-                return jacobian_norms(out, features, norm, keep=keep, weight=weight)
+                return jacobian_norms(out, features, norm, **options)
             drawn = torch.randint(2, (len(out), probes, out.shape[1]), generator=signs).transpose(0, 1)
-            return probed_norms(out, features, (2 * drawn - 1).to(features), norm, keep=keep, weight=weight)
+            return probed_norms(out, features, (2 * drawn - 1).to(features), norm, **options)
 
         locality = Locality(None, reason="asked for")
         if method != "full":
             locality = locality_of(
-                model, lambda block, rows: caller.on_block(block, x[block.nodes[:rows]]), graph, seeds,
-                given=receptive_hops, budget=block_nodes,
+                model, lambda block, rows, trimmed: caller.on_block(block, x[block.nodes[:rows]], trimmed=trimmed), graph,
+                seeds, given=receptive_hops, budget=block_nodes,
             )  # fmt: skip
         if locality.hops is None and halo is None:
             found = _by_whole_graph(caller, norms, graph, seeds, max_hops, hopwise, progress)
@@ -209,17 +210,23 @@ def _by_blocks(
     done, entrance = 0, None
     for found in blocks:
         block = found.to(caller.x.device)
-        with trimmed_layers(locality.layers, block) if locality.layers else nullcontext(len(block.nodes)) as rows:
-            x = caller.x[block.nodes[:rows]].detach().requires_grad_()
+        with trimmed_layers(locality.layers, block) if locality.layers else nullcontext() as trimming:
+            rows = block.nodes if trimming is None else block.nodes[: trimming.rows]
+            x = caller.x[rows].detach().requires_grad_()
+            call = partial(caller.on_block, block, x, trimmed=trimming is not None)
             if done == 0:
-                out, entrance, inner = first_linear(caller.model, x, partial(caller.on_block, block, x))
+                out, entrance, inner = first_linear(caller.model, x, call)
             elif entrance is None:
-                out, inner = caller.on_block(block, x), x
+                out, inner = call(), x
             else:
                 with captured_output(entrance) as hidden:
-                    out = caller.on_block(block, x)
+                    out = call()
                 inner = hidden[0]
-            values = norms(out, inner, weight=None if entrance is None else entrance.weight.detach())
+            options: dict[str, Any] = {} if entrance is None else {"weight": entrance.weight.detach()}
+            if options and trimming is not None and trimming.first is not None and trimming.first[0] is inner:
+                _, inner, sums = trimming.first
+                options["sources"] = SourceGradients(sums)
+            values = norms(out, inner, **options)
         values = values.double().cpu()
         hop = found.hop if hopwise == locality.direction or graph.symmetric else _hops(found, graph, hopwise)
         place = found.owner * (max_hops + 2) + hop.clamp(max=max_hops + 1)
@@ -248,7 +255,7 @@ def _by_whole_graph(
     at_once = max(1, min(64, _DENSE_BYTES // (x.element_size() * max(len(x), 1))))
     done = 0
     for part in seeds.split(at_once):
-        rows = [norms(out[done + k : done + k + 1], x, True) for k in range(len(part))]
+        rows = [norms(out[done + k : done + k + 1], x, keep=True) for k in range(len(part))]
         values = torch.stack(rows).detach().cpu()
         yield hop_bincount(graph, part, values, num_nodes=len(x), hops=max_hops, direction=hopwise)
         done += len(part)

@@ -5,15 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graphkit.analysis.message_sums import SourceGradients
+
 __all__ = ["INFLUENCE_NORMS", "jacobian_norms", "probed_norms"]
 
-_ROWS = 128
+_ROWS = 256
 
 INFLUENCE_NORMS = ("l1", "fro", "squared")
 """Sum of absolute entries, root of the sum of squares, and that sum itself."""
 
 
-def jacobian_norms(out: Tensor, x: Tensor, norm: str, *, keep: bool = False, weight: Tensor | None = None) -> Tensor:
+def jacobian_norms(
+    out: Tensor, x: Tensor, norm: str, *, keep: bool = False, weight: Tensor | None = None,
+    sources: SourceGradients | None = None,
+) -> Tensor:  # fmt: skip
     r"""Norms of the Jacobian of the sum over rows of ``out``, for each row of ``x``.
 
     .. math:: \|J_u\|_1 = \sum_{c, j} \Bigl|\sum_s \partial out_{s, c} / \partial x_{u, j}\Bigr|
@@ -28,6 +33,7 @@ def jacobian_norms(out: Tensor, x: Tensor, norm: str, *, keep: bool = False, wei
         keep: whether the graph of the computation is needed again.
         weight: ``[F, D]``; then of the Jacobian with regard to D features that x is linear in, of which only some rows are
             held at a time.
+        sources: then ``x`` is what message sums give, and the Jacobian is with regard to what they have read.
 
     Returns:
         ``[n]`` in the dtype of ``x``; zeros where ``out`` does not depend on ``x``.
@@ -37,20 +43,21 @@ def jacobian_norms(out: Tensor, x: Tensor, norm: str, *, keep: bool = False, wei
         >>> jacobian_norms(x[:1] @ torch.tensor([[1.0, -1.0], [2.0, 0.0]]), x, "l1")
         tensor([4., 0.])
     """
-    total = x.new_zeros(len(x))
+    total = x.new_zeros(len(x) if sources is None else len(sources))
     columns = out.shape[1]
     for column in range(columns):
         seed = torch.zeros_like(out)
         seed[:, column] = 1
         grad = _gradient(out, x, seed, keep or column + 1 < columns)
         if grad is not None:
-            _add(total, grad, norm, weight)
-    return total.sqrt_() if norm == "fro" else total
+            _add(total, grad if sources is None else sources(grad), norm, weight)
+    return _finished(total, norm, sources)
 
 
 def probed_norms(
-    out: Tensor, x: Tensor, signs: Tensor, norm: str, *, keep: bool = False, weight: Tensor | None = None
-) -> Tensor:
+    out: Tensor, x: Tensor, signs: Tensor, norm: str, *, keep: bool = False, weight: Tensor | None = None,
+    sources: SourceGradients | None = None,
+) -> Tensor:  # fmt: skip
     r"""Estimates of the same from random signs, one backward pass a probe.
 
     .. math:: \frac1P \sum_{p} \Bigl\| \frac{\partial z_p^T out_s}{\partial x_u} \Bigr\|_2^2, \qquad
@@ -61,7 +68,7 @@ def probed_norms(
         x: ``[n, F]``.
         signs: z, ``[P, S, C]`` of 1 and -1.
         norm: ``"fro"``, the root, biased by O(1 / P), or ``"squared"``, unbiased.
-        keep, weight: as for :func:`jacobian_norms`.
+        keep, weight, sources: as for :func:`jacobian_norms`.
 
     Returns:
         ``[n]``.
@@ -75,13 +82,18 @@ def probed_norms(
         >>> probed_norms(x @ torch.tensor([[1.0, 2.0], [3.0, 4.0]]), x, every, "squared")
         tensor([30.])
     """
-    total = x.new_zeros(len(x))
+    total = x.new_zeros(len(x) if sources is None else len(sources))
     for number, probe in enumerate(signs):
         grad = _gradient(out, x, probe, keep or number + 1 < len(signs))
         if grad is not None:
-            _add(total, grad, norm, weight)
+            _add(total, grad if sources is None else sources(grad), norm, weight)
     total /= len(signs)
-    return total.sqrt_() if norm == "fro" else total
+    return _finished(total, norm, sources)
+
+
+def _finished(total: Tensor, norm: str, sources: SourceGradients | None) -> Tensor:
+    total = total.sqrt_() if norm == "fro" else total
+    return total if sources is None else sources.norms(total, 2 if norm == "squared" else 1)
 
 
 def _gradient(out: Tensor, x: Tensor, seed: Tensor, keep: bool) -> Tensor | None:
@@ -92,12 +104,17 @@ def _gradient(out: Tensor, x: Tensor, seed: Tensor, keep: bool) -> Tensor | None
 
 def _add(total: Tensor, grad: Tensor, norm: str, weight: Tensor | None) -> None:
     grad = grad.flatten(1)
-    if weight is not None:
-        # a few rows at a time, so that what is summed at once never leaves the cache
-        for begin in range(0, len(grad), _ROWS):
-            _add(total[begin : begin + _ROWS], grad[begin : begin + _ROWS] @ weight, norm, None)
+    if weight is None:
+        total += _of_rows(grad, norm)
         return
+    # a few rows at a time, so that what is summed at once stays near the processor
+    for part, rows in zip(total.split(_ROWS), grad.split(_ROWS), strict=True):
+        product = rows @ weight
+        part += _of_rows(product, norm, spare=product)
+
+
+def _of_rows(grad: Tensor, norm: str, spare: Tensor | None = None) -> Tensor:
+    """What each row adds; ``spare`` is memory that may be written to."""
     if norm == "l1":
-        total += grad.abs().sum(1)  # several times as fast as torch.linalg.vector_norm
-    else:
-        total += torch.linalg.vector_norm(grad, 2, dim=1).square_()
+        return torch.abs(grad, out=spare).sum(1)  # several times as fast as torch.linalg.vector_norm
+    return torch.linalg.vector_norm(grad, 2, dim=1).square_()

@@ -12,7 +12,7 @@ from torch import Tensor
 from graphkit.analysis.ball_blocks import BallBlock
 from graphkit.analysis.message_sums import MessageSums
 
-__all__ = ["NotTrimmable", "recorded_layers", "trimmable", "trimmed_layers"]
+__all__ = ["NotTrimmable", "Trimming", "recorded_layers", "trimmable", "trimmed_layers"]
 
 
 class NotTrimmable(Exception):
@@ -68,12 +68,12 @@ def trimmable(layers: Sequence[Any], hops: int) -> bool:
 
 
 @contextlib.contextmanager
-def trimmed_layers(layers: Sequence[Any], block: BallBlock) -> Iterator[int]:
+def trimmed_layers(layers: Sequence[Any], block: BallBlock) -> Iterator[Trimming]:
     """Within the context the L layers, called once each and in this order, drop the nodes that have become useless.
 
     Layer l (from 1) reads the nodes within L - l + 1 hops of a seed and gives those within L - l. Its edges are all that lead
     to these, so a node's sources are complete; the degrees of a graph convolution are counted in the whole block. Give the
-    model the first ``k`` rows of the features, where k is what the context gives; it answers for the seeds alone.
+    model the first ``rows`` rows of the features; it answers for the seeds alone.
 
     Raises:
         NotTrimmable: within the context, for a layer that is called with anything but states and the edges of the block.
@@ -84,24 +84,39 @@ def trimmed_layers(layers: Sequence[Any], block: BallBlock) -> Iterator[int]:
         >>> from graphkit.ops import HopGraph
         >>> graph, conv, x = HopGraph(torch.tensor([[0, 1, 2], [1, 2, 3]]), num_nodes=4), SAGEConv(1, 1), torch.ones(4, 1)
         >>> (block,) = ball_blocks(graph, torch.tensor([3]), radius=2, budget=100)
-        >>> with trimmed_layers([conv], block) as rows:
-        ...     rows, conv(x[block.nodes[:rows]], block.edge_index).shape
+        >>> with trimmed_layers([conv], block) as trimming:
+        ...     trimming.rows, conv(x[block.nodes[: trimming.rows]], block.edge_index).shape
         (2, torch.Size([1, 1]))
     """
     with contextlib.ExitStack() as stack:
-        trimming = _Trimming(layers, block)
+        trimming = Trimming(layers, block)
         for layer in layers:
             stack.callback(layer.register_forward_pre_hook(trimming.before, with_kwargs=True).remove)
             stack.callback(layer.register_forward_hook(trimming.after, with_kwargs=True).remove)
             stack.callback(trimming.restore, layer)
-        yield block.within(len(layers))
+        yield trimming
 
 
-class _Trimming:
-    """What the hooks of one pass through the layers share."""
+class Trimming:
+    """What the hooks of one pass through the layers share.
+
+    Attributes:
+        rows: nodes whose features the first layer reads.
+        first: of a graph convolution that comes first, its transformed features, their sums, and how they were summed.
+
+    Example:
+        >>> from graphkit.analysis.ball_blocks import ball_blocks
+        >>> from graphkit.ops import HopGraph
+        >>> graph = HopGraph(torch.tensor([[0, 1, 2], [1, 2, 3]]), num_nodes=4)
+        >>> (block,) = ball_blocks(graph, torch.tensor([3]), radius=2, budget=100)
+        >>> Trimming(["a layer"], block).rows, len(block.nodes)
+        (2, 3)
+    """
 
     def __init__(self, layers: Sequence[Any], block: BallBlock) -> None:
         self.layers, self.block, self.done = layers, block, 0
+        self.rows = block.within(len(layers))
+        self.first: tuple[Tensor, Tensor, MessageSums] | None = None
         self.weighted: dict[Any, tuple[Tensor, Tensor]] = {}
 
     def before(self, layer: Any, inputs: tuple[Any, ...], named: dict[str, Any]) -> Any:
@@ -125,7 +140,7 @@ class _Trimming:
             sums = MessageSums(edges[:, :kept], weight[:kept], rows=inner, columns=len(x))
             # the layer's own loops and weights are in the sums already
             layer.cached, layer._cached_edge_index = layer.normalize, (edges, None)
-            layer.propagate = lambda edge_index, x, edge_weight=None: sums(x)
+            layer.propagate = lambda edge_index, x, edge_weight=None: self._summed(x, sums)
             return x, self.block.edge_index
         edges = self.block.edge_index
         edges = edges[:, : int(torch.searchsorted(edges[1], inner))]
@@ -136,6 +151,12 @@ class _Trimming:
             means = MessageSums(edges, degree.to(x.dtype).reciprocal()[edges[1]], rows=inner, columns=len(x))
             layer.propagate = lambda edge_index, x, size=None: means(x[0])
         return (x, x[:inner]), edges
+
+    def _summed(self, x: Tensor, sums: MessageSums) -> Tensor:
+        out = sums(x)
+        if self.done == 0:
+            self.first = x, out, sums
+        return out
 
     def after(self, layer: Any, inputs: Any, named: Any, out: Any) -> Any:
         self.restore(layer)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["MessageSums"]
+__all__ = ["MessageSums", "SourceGradients"]
 
 
 class MessageSums:
@@ -37,6 +37,49 @@ class MessageSums:
     def __call__(self, x: Tensor) -> Tensor:
         """Sums ``[rows, D]`` of states ``[columns, D]``, differentiable."""
         return _Sums.apply(x, self)
+
+
+class SourceGradients:
+    r"""Gradients with regard to what sums have read, each direction once.
+
+    A source with a single message has a multiple of the gradient of its target, and norms of it are multiples too: at the
+    border of a ball most nodes are of this kind.
+
+    Example:
+        >>> sums = MessageSums(torch.tensor([[1, 2, 0], [0, 0, 1]]), torch.tensor([1.0, 10.0, 5.0]), rows=2, columns=3)
+        >>> sources = SourceGradients(sums)
+        >>> sources(torch.tensor([[3.0], [1.0]]))
+        tensor([[3.],
+                [1.]])
+        >>> sources.norms(torch.tensor([3.0, 1.0]))
+        tensor([ 5.,  3., 30.])
+    """
+
+    def __init__(self, sums: MessageSums) -> None:
+        messages = sums.t_ptr.diff()
+        single = messages == 1
+        alone = sums.t_ptr[:-1][single]
+        self.targets, which = sums.t_target[alone].unique(return_inverse=True)
+        shared = ~single.repeat_interleave(messages)
+        self.target, self.weight = sums.t_target[shared], sums.t_weight[shared]
+        self.ptr = F.pad(messages[~single].cumsum(0), (1, 0))
+        self.place = torch.empty_like(messages)
+        self.place[~single] = torch.arange(len(self.ptr) - 1, device=messages.device)
+        self.place[single] = which + len(self.ptr) - 1
+        self.scale = torch.ones(len(messages), dtype=sums.weight.dtype, device=messages.device)
+        self.scale[single] = sums.t_weight[alone].abs()
+
+    def __len__(self) -> int:
+        """How many directions."""
+        return len(self.ptr) - 1 + len(self.targets)
+
+    def __call__(self, grad: Tensor) -> Tensor:
+        """Gradients ``[len(self), D]`` from those ``[rows, D]`` of the sums."""
+        return torch.cat([_bags(grad, self.target, self.ptr, self.weight), grad[self.targets]])
+
+    def norms(self, norms: Tensor, power: int = 1) -> Tensor:
+        """Norms ``[columns]`` of every source's gradient from those of each direction, raised to a power."""
+        return norms[self.place] * self.scale**power
 
 
 class _Sums(torch.autograd.Function):

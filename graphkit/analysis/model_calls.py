@@ -62,15 +62,23 @@ class ModelCall:
 
     def on_graph(self, x: Tensor, seeds: Tensor) -> Tensor:
         """Outputs ``[S, C]`` of some nodes on the whole graph with features x."""
-        return self._answer(x, self.edge_index, {name: value for name, (_, value) in self.named.items()}, seeds)
+        named = {name: value for name, (_, value) in self.named.items()}
+        return self._answer(x, self.edge_index, named, seeds, len(x))
 
-    def on_block(self, block: BallBlock, x: Tensor) -> Tensor:
-        """Outputs ``[S, C]`` of the seeds of a block, x being the features of its first nodes."""
+    def on_block(self, block: BallBlock, x: Tensor, *, trimmed: bool = False) -> Tensor:
+        """Outputs ``[S, C]`` of the seeds of a block, x being the features of its first nodes.
+
+        Args:
+            block: the balls.
+            x: ``[n, F]``.
+            trimmed: whether the model's layers drop nodes, so that it answers for the seeds alone.
+        """
         cut = {"edge": block.edge, "node": block.nodes[: len(x)]}
         named = {name: value if kind == "whole" else value[cut[kind]] for name, (kind, value) in self.named.items()}
-        return self._answer(x, block.edge_index, named, torch.arange(len(block.seeds), device=x.device))
+        nodes = torch.arange(len(block.seeds), device=x.device)
+        return self._answer(x, block.edge_index, named, nodes, len(nodes) if trimmed else len(x))
 
-    def _answer(self, x: Tensor, edge_index: Tensor, named: dict[str, Any], nodes: Tensor) -> Tensor:
+    def _answer(self, x: Tensor, edge_index: Tensor, named: dict[str, Any], nodes: Tensor, answers: int) -> Tensor:
         if hasattr(self.model, "scores_of"):
             from torch_geometric.data import Data
 
@@ -82,7 +90,7 @@ class ModelCall:
                 raise UserError(
                     f"{type(self.model).__name__} returns {len(out)} results; wrap it in a module that returns one tensor [N, C]"
                 )
-            if not isinstance(out, Tensor) or out.dim() != 2 or len(out) != len(x):
+            if not isinstance(out, Tensor) or out.dim() != 2 or len(out) != answers:
                 what = list(out.shape) if isinstance(out, Tensor) else type(out).__name__
                 raise UserError(
                     f"{type(self.model).__name__} returns {what} for {len(x)} nodes, expected a row of scores for each; wrap it in "

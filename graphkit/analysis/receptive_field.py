@@ -20,7 +20,7 @@ _TRIAL_SEEDS = 16
 _FARTHER = 2  # hops by which the ball of the check is larger
 _TOLERANCE = 1e-4  # of the largest output; rounding of float32 stays well below, boundary effects well above
 
-Call = Callable[[BallBlock, int], Tensor]
+Call = Callable[[BallBlock, int, bool], Tensor]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ def locality_of(
 
     Args:
         model: in evaluation mode.
-        call: from a block and rows of features to outputs ``[S, C]``; see :func:`graphkit.analysis.influence`.
+        call: from a block, how many rows of features, and whether layers are trimmed, to outputs ``[S, C]``; see
+            :func:`graphkit.analysis.influence`.
         graph: the edges.
         seeds: int64, nodes that may be tried.
         given: hops, where the caller knows them.
@@ -111,11 +112,11 @@ def locality_of(
     try:
         with torch.no_grad():
             first = block(1 if hops is None else hops + halo)
-            out, layers, passed = recorded_layers(model, lambda: call(first, len(first.nodes)))
+            out, layers, passed = recorded_layers(model, lambda: call(first, len(first.nodes), False))
             if hops is None:
                 chosen = _smallest(graph, seeds[:_TRIAL_SEEDS], passed + halo, direction)
                 near, far = block(passed + halo), block(passed + halo + _FARTHER)
-                out, beyond = call(near, len(near.nodes)), call(far, len(far.nodes))
+                out, beyond = call(near, len(near.nodes), False), call(far, len(far.nodes), False)
                 if not _same(out, beyond):
                     reason = f"{type(model).__name__} passes messages {passed} times, yet nodes farther off have a say"
                     return Locality(None, reason=reason)
@@ -141,8 +142,8 @@ def _smallest(graph: HopGraph, seeds: Tensor, radius: int, direction: str) -> Te
 def _trims(layers: list[Any], call: Call, block: BallBlock, expected: Tensor) -> bool:
     """Whether trimmed layers give the same; a model that looks at edges elsewhere fails one way or another."""
     try:
-        with torch.no_grad(), trimmed_layers(layers, block) as rows:
-            found = call(block, rows)
+        with torch.no_grad(), trimmed_layers(layers, block) as trimming:
+            found = call(block, trimming.rows, True)
     except Exception:
         return False
     return _same(found, expected)

@@ -1,5 +1,6 @@
 """Influence by hop: linear models with known Jacobians, locality, halo, the whole graph, PyG's function, probes, mistakes."""
 
+import importlib
 import itertools
 import math
 import warnings
@@ -15,6 +16,7 @@ from graphkit.analysis import influence, total_influence
 from graphkit.analysis import receptive_field as receptive_field_module
 from graphkit.analysis.ball_blocks import ball_blocks
 from graphkit.analysis.influence_jacobian import jacobian_norms, probed_norms
+from graphkit.analysis.message_sums import MessageSums, SourceGradients
 from graphkit.errors import DataWarning, UserError
 from graphkit.models import NodeClassifier, registry
 from graphkit.ops import HopGraph, hop_distance
@@ -142,18 +144,19 @@ def test_nothing_beyond_the_receptive_field(make, reach, street):
     assert whole.reason == "asked for" and bool((whole.per_node[:, reach + 1 :] == 0.0).all())
 
 
-@pytest.mark.parametrize("name", ["GCN", "GraphSAGE", "GAT"])
+@pytest.mark.parametrize("name", ["GCN", "GraphSAGE", "GAT", "GIN"])
 @pytest.mark.parametrize("graph", ["street", "arrows"])
 def test_trimmed_layers_give_the_same(name, graph, request, monkeypatch):
     data = request.getfixturevalue(graph)
     torch.manual_seed(0)
     model = getattr(pyg, name)(5, 8, 3, 4)
-    trimmed = influence(model, data, 5, 30, block_nodes=150, **DOUBLE)
     used = []
-    original = receptive_field_module.trimmable
-    monkeypatch.setattr(receptive_field_module, "trimmable", lambda *args: used.append(original(*args)) and False)
+    original = receptive_field_module._trims
+    monkeypatch.setattr(receptive_field_module, "_trims", lambda *args: used.append(original(*args)) or used[-1])
+    trimmed = influence(model, data, 5, 30, block_nodes=150, **DOUBLE)
+    assert used == [True], "the layers are trimmed"
+    monkeypatch.setattr(receptive_field_module, "_trims", lambda *args: False)
     plain = influence(model, data, 5, 30, block_nodes=150, **DOUBLE)
-    assert used == [True], "the layers were trimmed the first time"
     torch.testing.assert_close(trimmed.per_node, plain.per_node, rtol=1e-11, atol=1e-15)
     assert not [key for layer in model.convs for key in layer.__dict__ if key == "propagate"]
 
@@ -616,17 +619,36 @@ def test_the_first_linear_layer_is_recognised():
 
 @pytest.mark.parametrize("norm", ["l1", "fro", "squared"])
 @pytest.mark.parametrize("name", ["GCN", "GAT", "GraphSAGE"])
-def test_many_features(name, norm):
+def test_many_features(name, norm, monkeypatch):
     """More features than channels, and blocks of more rows than are multiplied at a time."""
     data = data_of(nx.random_regular_graph(4, 300, seed=0), features=40)
     torch.manual_seed(0)
     model = getattr(pyg, name)(40, 8, 2, 3)
-    balls = influence(model, data, 3, 60, norm=norm, block_nodes=400, **DOUBLE)
+    made = []
+    influence_module = importlib.import_module("graphkit.analysis.influence")  # not the function of that name
+    monkeypatch.setattr(influence_module, "SourceGradients", lambda sums: made.append(SourceGradients(sums)) or made[-1])
+    balls = influence(model, data, 3, 60, norm=norm, block_nodes=1600, **DOUBLE)
+    assert bool(made) == (name == "GCN") and all(len(found) < 0.7 * len(found.place) for found in made)
     full = influence(model, data, 3, balls.nodes, "full", norm=norm, **DOUBLE)
     torch.testing.assert_close(balls.per_node, full.per_node, rtol=1e-9, atol=1e-14)
     if norm != "l1":
         probe = influence(model, data, 3, balls.nodes, "probe", norm=norm, probes=400, **DOUBLE)
         torch.testing.assert_close(probe.per_hop, full.per_hop, rtol=0.1, atol=0)
+
+
+def test_gradients_of_sources_by_loops():
+    generator = torch.Generator().manual_seed(0)
+    source, target = torch.randint(30, (60,), generator=generator), torch.randint(20, (60,), generator=generator)
+    edges = torch.stack([source, target])[:, target.argsort(stable=True)]
+    weight = torch.randn(60, generator=generator, dtype=torch.float64)
+    sources = SourceGradients(MessageSums(edges, weight, rows=20, columns=30))
+    grad = torch.randn(20, 3, generator=generator, dtype=torch.float64)
+    expected = torch.zeros(30, 3, dtype=torch.float64)
+    for (u, v), w in zip(edges.t().tolist(), weight, strict=True):
+        expected[u] += w * grad[v]
+    assert len(sources) <= 30
+    for power, norm in ((1, lambda rows: rows.abs().sum(1)), (2, lambda rows: rows.square().sum(1))):
+        torch.testing.assert_close(sources.norms(norm(sources(grad)), power), norm(expected), rtol=1e-13, atol=0)
 
 
 def test_a_model_without_scores_of_nodes_is_told(street):

