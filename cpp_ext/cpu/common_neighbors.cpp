@@ -6,6 +6,7 @@
 
 #include <optional>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "intersections.h"
@@ -116,7 +117,7 @@ enum Sets : int { kCommon = 1, kResidual = 2 };
 using Emitted = std::tuple<Tensor, Tensor, Tensor>;
 
 // Pairs in their order: every block of pairs has its lists one after the other, and so has the result.
-Emitted emit_in_order(const Tensor& like, Intersections& of, Tensor& ptr) {
+template <class Use> Emitted emit_in_order(const Tensor& like, Intersections& of, Tensor& ptr, const Use& use) {
   int64_t* start = data<int64_t>(ptr);
   const int64_t blocks = of.blocks();
   const bool twice = of.total_bound() > kListsAtOnce;  // counted first, and intersected again
@@ -126,8 +127,11 @@ Emitted emit_in_order(const Tensor& like, Intersections& of, Tensor& ptr) {
   std::unique_ptr<int32_t[]> lists(new int32_t[offset[blocks] + 1]);
   of.each_block([&](int64_t k, int64_t begin, int64_t end, int64_t slot) {
     int64_t found = 0;
-    for (int64_t p = begin; p < end; ++p)
-      found += start[p + 1] = twice ? of.size(p, end, slot) : of.list(p, end, slot, lists.get() + offset[k] + found);
+    for (int64_t p = begin; p < end; ++p) {
+      int32_t* list = lists.get() + offset[k] + found;
+      found += start[p + 1] = twice ? of.size(p, end, slot) : of.list(p, end, slot, list);
+      if (!twice) use(p, list, start[p + 1], slot);
+    }
     total[k + 1] = found;
   });
   Tensor node = large(like, add_up(total.data(), blocks), ScalarType::Long);
@@ -139,7 +143,10 @@ Emitted emit_in_order(const Tensor& like, Intersections& of, Tensor& ptr) {
   };
   if (twice) {
     of.each_block([&](int64_t k, int64_t begin, int64_t end, int64_t) { pointers(k, begin, end); });
-    of.each(0, of.P, [&](int64_t p, const int32_t* list, int64_t size, int64_t) { widen(list, size, to + start[p]); });
+    of.each(0, of.P, [&](int64_t p, const int32_t* list, int64_t size, int64_t slot) {
+      use(p, list, size, slot);
+      widen(list, size, to + start[p]);
+    });
   } else {
     of.each_block([&](int64_t k, int64_t begin, int64_t end, int64_t) {
       pointers(k, begin, end);
@@ -149,16 +156,20 @@ Emitted emit_in_order(const Tensor& like, Intersections& of, Tensor& ptr) {
   return {ptr, node, torch::stable::new_empty(like, {0}, ScalarType::Float)};
 }
 
-Emitted emit_common(const Tensor& like, Intersections& of) {
+// use(pair, list, size, slot) is called once for every pair, while its list is at hand.
+template <class Use> Emitted emit_common(const Tensor& like, Intersections& of, const Use& use) {
   Tensor ptr = torch::stable::new_empty(like, {of.P + 1}, ScalarType::Long);
-  if (of.in_order()) return emit_in_order(like, of, ptr);
+  if (of.in_order()) return emit_in_order(like, of, ptr, use);
   int64_t* start = data<int64_t>(ptr);
   const Lists lists(of);
   for (int64_t p = 0; p < of.P; ++p) start[p + 1] = lists.size(p);
   Tensor node = large(like, add_up(start, of.P), ScalarType::Long);
   int64_t* to = data<int64_t>(node);
-  each_block(of.P, [&](int64_t begin, int64_t end, int64_t) {
-    for (int64_t p = begin; p < end; ++p) widen(lists.at(p), lists.size(p), to + start[p]);
+  each_block(of.P, [&](int64_t begin, int64_t end, int64_t slot) {
+    for (int64_t p = begin; p < end; ++p) {
+      use(p, lists.at(p), lists.size(p), slot);
+      widen(lists.at(p), lists.size(p), to + start[p]);
+    }
   });
   return {ptr, node, torch::stable::new_empty(like, {0}, ScalarType::Float)};
 }
@@ -242,7 +253,7 @@ Emitted neighbor_sets(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::o
   Intersections of = describe(g, pairs, strategy);
   STD_TORCH_CHECK((sets == kCommon || sets == kResidual) && cap >= 0 && cap < int64_t(1) << 31 && counter >= 0 && counter < int64_t(1) << 32,
                   "unknown set, or a cap or counter out of range");
-  if (sets == kCommon && !cap) return emit_common(pairs, of);
+  if (sets == kCommon && !cap) return emit_common(pairs, of, [](int64_t, const int32_t*, int64_t, int64_t) {});
   const Lists lists(of);
   return emit_rows(pairs, Rows{of, lists, Sets(sets), cap, uint64_t(seed), uint32_t(counter)});
 }
@@ -297,22 +308,50 @@ class Sums {
   std::vector<std::vector<uint8_t>> scratch_;
 };
 
+// Sums of features over the common neighbours of every pair. Lists come in any order of the pairs, from several slots.
+class Pools {
+ public:
+  Tensor out;
+
+  Pools(const NeighborGraph& g, int64_t pairs, const Tensor& x, const std::optional<Tensor>& weight)
+      : out(torch::stable::new_empty(x, {pairs, x.size(1)}, x.scalar_type())), f_(features(x)), factor_(optional_values(weight, g.N, f_.dtype)), sums_(f_, out) {
+    STD_TORCH_CHECK(x.size(0) == g.N, "features must have one row per node");
+    ask_for_large_pages(out.data_ptr(), pairs * f_.F * (f_.dtype == Real::kBfloat16 ? 2 : bytes_of(f_.dtype)));
+  }
+  void operator()(int64_t p, const int32_t* list, int64_t size, int64_t slot) {
+    void* sum = sums_.begin(p, slot);
+    if (size) pool_kernels().gather(f_, {list, size, factor_ ? Factor::kByNode : Factor::kNone, factor_}, sum);
+    sums_.end(p, slot);
+  }
+
+ private:
+  const Features f_;
+  const void* factor_;
+  Sums sums_;
+};
+
 Tensor cn_pool(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::optional<Tensor> degree, Tensor pairs, Tensor x, std::optional<Tensor> weight,
                int64_t strategy) {
   const NeighborGraph g = describe(ptr, col, gone, degree);
   Intersections of = describe(g, pairs, strategy);
-  const Features f = features(x);
-  STD_TORCH_CHECK(x.size(0) == g.N, "features must have one row per node");
-  const void* factor = optional_values(weight, g.N, f.dtype);
-  Tensor out = torch::stable::new_empty(x, {of.P, f.F}, x.scalar_type());
-  ask_for_large_pages(out.data_ptr(), of.P * f.F * (f.dtype == Real::kBfloat16 ? 2 : bytes_of(f.dtype)));
-  Sums sums(f, out);
-  of.each(0, of.P, [&](int64_t p, const int32_t* list, int64_t size, int64_t slot) {
-    void* sum = sums.begin(p, slot);
-    if (size) pool_kernels().gather(f, {list, size, factor ? Factor::kByNode : Factor::kNone, factor}, sum);
-    sums.end(p, slot);
-  });
-  return out;
+  Pools pools(g, of.P, x, weight);
+  of.each(0, of.P, [&](int64_t p, const int32_t* list, int64_t size, int64_t slot) { pools(p, list, size, slot); });
+  return pools.out;
+}
+
+// The same, and the sets for the gradient, where these are sure to have no more nodes than the result has numbers.
+std::tuple<Tensor, Tensor, Tensor> cn_pool_with_sets(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::optional<Tensor> degree, Tensor pairs, Tensor x,
+                                                     std::optional<Tensor> weight, int64_t strategy) {
+  const NeighborGraph g = describe(ptr, col, gone, degree);
+  Intersections of = describe(g, pairs, strategy);
+  Pools pools(g, of.P, x, weight);
+  const auto use = [&](int64_t p, const int32_t* list, int64_t size, int64_t slot) { pools(p, list, size, slot); };
+  if (of.total_bound() <= pools.out.numel()) {
+    const Emitted sets = emit_common(pairs, of, use);
+    return {pools.out, std::get<0>(sets), std::get<1>(sets)};
+  }
+  of.each(0, of.P, use);
+  return {pools.out, torch::stable::new_empty(pairs, {0}, ScalarType::Long), torch::stable::new_empty(pairs, {0}, ScalarType::Long)};
 }
 
 Tensor zeros(const Tensor& like, int64_t rows, int64_t F, int64_t bytes) {
@@ -428,6 +467,48 @@ Tensor weighted_pool(Tensor ptr, Tensor node, std::optional<Tensor> value, Tenso
   return out;
 }
 
+// The entries of ragged rows by their node, those of a node in the order of the rows: by counting. Threads count and place the
+// entries of a part of the rows each.
+class ByNode {
+ public:
+  std::vector<int64_t> start;  // [N + 1]
+
+  ByNode(const Ragged& of, int64_t N, const void* value, int64_t bytes)
+      : start(N + 1), row_(new int32_t[of.entries + 1]), value_(value ? new uint8_t[of.entries * bytes + 8] : nullptr) {
+    STD_TORCH_CHECK(of.entries < int64_t(1) << 31 && of.rows < int64_t(1) << 31, "more than 2^31 - 1 entries");
+    const int64_t parts = std::min<int64_t>(int64_t(torch::stable::get_num_threads()), 1 + of.entries / (4 * N + 16384));
+    std::vector<int64_t> border(parts + 1);  // of the rows
+    for (int64_t k = 0; k <= parts; ++k) border[k] = k == parts ? of.count : row_of_item(of.ptr, of.count, (of.entries + of.count) / parts * k);
+    std::vector<int32_t> next(parts * N);  // where a part places its next entry of a node; at first, how many it has
+    torch::stable::parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
+      for (int64_t k = from; k < to; ++k)
+        for (int64_t e = of.ptr[border[k]]; e < of.ptr[border[k + 1]]; ++e) ++next[k * N + of.node[e]];
+    });
+    int32_t total = 0;
+    for (int64_t u = 0; u < N; ++u) {
+      start[u] = total;
+      for (int64_t k = 0; k < parts; ++k) total += std::exchange(next[k * N + u], total);
+    }
+    start[N] = total;
+    torch::stable::parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
+      for (int64_t k = from; k < to; ++k)
+        for (int64_t r = border[k]; r < border[k + 1]; ++r)
+          for (int64_t e = of.ptr[r]; e < of.ptr[r + 1]; ++e) {
+            const int64_t place = next[k * N + of.node[e]]++;
+            row_[place] = int32_t(r % of.rows);
+            if (value) std::memcpy(value_.get() + place * bytes, static_cast<const uint8_t*>(value) + e * bytes, bytes);
+          }
+    });
+  }
+  NodeList<int32_t> rows(int64_t u, int64_t bytes) const {
+    return {row_.get() + start[u], start[u + 1] - start[u], value_ ? Factor::kByPlace : Factor::kNone, value_ ? value_.get() + start[u] * bytes : nullptr};
+  }
+
+ private:
+  std::unique_ptr<int32_t[]> row_;
+  std::unique_ptr<uint8_t[]> value_;
+};
+
 std::tuple<Tensor, Tensor> weighted_pool_backward(Tensor ptr, Tensor node, std::optional<Tensor> value, Tensor x, Tensor grad, bool need_value, bool need_x) {
   const Ragged lists(ptr, node, grad.size(0));
   const Features f = features(x), g = features(grad);
@@ -442,20 +523,18 @@ std::tuple<Tensor, Tensor> weighted_pool_backward(Tensor ptr, Tensor node, std::
       for (int64_t r = begin; r < end; ++r) pool_kernels().dots(f, lists.list(r, nullptr, bytes), rows + r % lists.rows * row_bytes, to + lists.ptr[r] * bytes);
     });
   }
-  Tensor grad_x = need_x ? zeros(grad, N, f.F, bytes) : torch::stable::new_empty(grad, {0}, grad.scalar_type());
+  Tensor grad_x = need_x ? torch::stable::new_empty(grad, {N, f.F}, grad.scalar_type()) : torch::stable::new_empty(grad, {0}, grad.scalar_type());
+  if (need_x) ask_for_large_pages(grad_x.data_ptr(), N * row_bytes);
   if (need_x) {
-    const Owners owners(f.F, bytes, int64_t(torch::stable::get_num_threads()), N, nullptr, 0);
-    std::vector<int64_t> some;  // rows with entries
-    for (int64_t r = 0; r < lists.count; ++r)
-      if (lists.ptr[r] < lists.ptr[r + 1]) some.push_back(r);
-    const int64_t tasks = owners.blocks * owners.ranges;
+    const ByNode by(lists, N, factor, bytes);
+    const int64_t* start = by.start.data();
+    uint8_t* to = static_cast<uint8_t*>(grad_x.data_ptr());
+    const int64_t step = std::max<int64_t>(256, (N + lists.entries) / 256 + 1), tasks = (N + lists.entries + step - 1) / step;
     run_tasks(tasks, task_slots(tasks), [&](int64_t task, int64_t) {
-      const int64_t first = task % owners.blocks * owners.step, last = std::min(f.F, first + owners.step), range = task / owners.blocks;
-      for (size_t k = 0; k < some.size(); ++k) {
-        if (k + kRowsAhead < some.size()) ask_for_row(rows + some[k + kRowsAhead] % lists.rows * row_bytes + first * bytes, (last - first) * bytes);
-        pool_kernels().spread_wide(g.dtype, f.F, lists.list(some[k], factor, bytes), rows + some[k] % lists.rows * row_bytes, first, last,
-                                   owners.border[range], owners.border[range + 1], grad_x.data_ptr());
-      }
+      const int64_t first = row_of_item(start, N, task * step), last = task + 1 == tasks ? N : row_of_item(start, N, (task + 1) * step);
+      std::memset(to + first * row_bytes, 0, (last - first) * row_bytes);
+      for (int64_t u = first; u < last; ++u)
+        if (start[u] < start[u + 1]) pool_kernels().gather(g, by.rows(u, bytes), to + u * row_bytes);
     });
   }
   return {grad_value, grad_x};
@@ -467,6 +546,7 @@ STABLE_TORCH_LIBRARY_IMPL(graphkit, CPU, library) {
   library.impl("neighbor_sets", TORCH_BOX(&neighbor_sets));
   library.impl("common_neighbor_count", TORCH_BOX(&count));
   library.impl("cn_pool", TORCH_BOX(&cn_pool));
+  library.impl("cn_pool_with_sets", TORCH_BOX(&cn_pool_with_sets));
   library.impl("cn_spread", TORCH_BOX(&cn_spread));
   library.impl("weighted_pool", TORCH_BOX(&weighted_pool));
   library.impl("weighted_pool_backward", TORCH_BOX(&weighted_pool_backward));

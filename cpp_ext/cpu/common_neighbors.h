@@ -17,10 +17,12 @@ enum Strategy : int {
 
 constexpr int64_t kSpare = 64;  // lists have room for so many nodes more than they can hold
 
+using Merge = int64_t (*)(const int32_t* a, int64_t a_size, const int32_t* b, int64_t b_size, int32_t* to);
+
 struct CommonNeighborKernels {
   // Rows are sorted, without copies; `gone` marks entries of the row before it that do not count, or is null. The number of
   // common nodes is returned.
-  int64_t (*merge)(const int32_t* a, int64_t a_size, const int32_t* b, int64_t b_size, int32_t* to);
+  Merge merge;
   int64_t (*gallop)(const int32_t* a, int64_t a_size, const int32_t* b, const uint8_t* gone, int64_t b_size, int32_t* to);
   int64_t (*probe)(const int32_t* a, int64_t a_size, const uint64_t* bits, int32_t* to);
   int64_t (*words)(const uint64_t* a, const uint64_t* b, int64_t words, int32_t* to);
@@ -30,6 +32,9 @@ struct CommonNeighborKernels {
   // The nodes of a row that are neither `other` nor in the list `common`, which is part of the row.
   int64_t (*without)(const int32_t* row, const uint8_t* gone, int64_t size, const int32_t* common, int64_t common_size, int32_t other, int32_t* to);
 };
+
+// The merge that compares whole vectors where this processor has an instruction for it, else the one that is given.
+Merge fastest_merge(Merge otherwise);
 
 namespace baseline { extern const CommonNeighborKernels common_neighbor_kernels; }
 namespace avx2 { extern const CommonNeighborKernels common_neighbor_kernels; }

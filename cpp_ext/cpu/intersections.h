@@ -46,19 +46,18 @@ class Intersections {
     struct Block { int64_t shorter, longest, sharing; bool wrong; };
     std::vector<Block> found(blocks());
     torch::stable::parallel_for(0, blocks(), 8, [&](int64_t from, int64_t to) {
-      for (int64_t k = from; k < to; ++k) found[k].wrong = has_wrong(k * kBlock, block_end(k));
-    });
-    for (const Block& block : found) STD_TORCH_CHECK(!block.wrong, "pairs hold an id outside [0, num_nodes)");
-    torch::stable::parallel_for(0, blocks(), 8, [&](int64_t from, int64_t to) {
       for (int64_t k = from; k < to; ++k) {
+        if ((found[k].wrong = has_wrong(k * kBlock, block_end(k)))) continue;
+        const int64_t *start = g.ptr, *i = one, *j = two;
         int64_t total = 0, most = 0, sharing = 0;
         for (int64_t p = k * kBlock; p < block_end(k); ++p) {
-          const int64_t a = g.size(one[p]), b = g.size(two[p]), few = std::min(a, b), many = std::max(a, b);
-          total += few, most = std::max(most, many), sharing += may_share(few, many);
+          const int64_t a = start[i[p] + 1] - start[i[p]], b = start[j[p] + 1] - start[j[p]], few = std::min(a, b), many = std::max(a, b);
+          total += few, most = std::max(most, many), sharing += int64_t(few >= kShares) & int64_t(many >= shared_);
         }
         found[k] = {total, most, sharing, false};
       }
     });
+    for (const Block& block : found) STD_TORCH_CHECK(!block.wrong, "pairs hold an id outside [0, num_nodes)");
     int64_t shorter = 0, sharing = 0;
     for (const Block& block : found) {
       bounds_.push_back(block.shorter);
@@ -68,7 +67,7 @@ class Intersections {
     // bits of all rows pay where they stay in the caches and cost less to make than the work they save
     const bool pays = g.N * words_ * 8 <= kMostMatrixBytes && shorter >= 16 * P && g.N * words_ / 4 + g.ptr[g.N] <= 2 * shorter;
     if (strategy_ == kProbe || strategy_ == kWords || (strategy_ == kAuto && pays)) make_matrix();
-    in_order_ = matrix_ || (strategy_ != kBitmap && sharing < P / 4);
+    in_order_ = matrix_ || (strategy_ != kBitmap && !(strategy_ == kAuto && sharing >= P / 4));
     make_room();
   }
 
@@ -96,7 +95,10 @@ class Intersections {
   }
   // The common neighbours of one pair, for pairs that are taken in order; `to` has room for kSpare more. Their number.
   int64_t list(int64_t p, int64_t end, int64_t slot, int32_t* to) {
-    if (p + kAhead < end) prefetch(p + kAhead);
+    if (far_apart_) {
+      if (p + kPointersAhead < end) prefetch_pointers(p + kPointersAhead);
+      if (p + kAhead < end) prefetch(p + kAhead);
+    }
     return matrix_ ? by_matrix(p, room_[slot], to) : by_rows(p, room_[slot], to);
   }
   int64_t size(int64_t p, int64_t end, int64_t slot) {
@@ -130,7 +132,10 @@ class Intersections {
         const bool as_bits = key >= 0 && shared_bitmap_pays(order, k, last, key);
         if (as_bits) set_bits(g.row(key), room.bits.get());
         for (; k < last; ++k) {
-          if (k + kAhead < to) prefetch(order.pair[k + kAhead]);
+          if (far_apart_) {
+            if (k + kPointersAhead < to) prefetch_pointers(order.pair[k + kPointersAhead]);
+            if (k + kAhead < to) prefetch(order.pair[k + kAhead]);
+          }
           const int64_t p = order.pair[k];
           const int64_t size = as_bits ? by_bitmap(p, key, room, list) : by_rows(p, room, list);
           f(p, list, size, slot);
@@ -149,7 +154,8 @@ class Intersections {
   }
 
  private:
-  static constexpr int64_t kMostMatrixBytes = int64_t(32) << 20, kAhead = 6, kBlock = 512;
+  static constexpr int64_t kMostMatrixBytes = int64_t(32) << 20, kAhead = 8, kPointersAhead = 20, kBlock = 512;
+  static constexpr int64_t kShares = 4, kFarApart = int64_t(1) << 18;  // entries of a graph that a cache does not hold
 
   struct Room {
     std::unique_ptr<int32_t[]> list, kept[2];
@@ -166,8 +172,10 @@ class Intersections {
     for (int64_t p = begin; p < end; ++p) wrong |= uint64_t(uint64_t(one[p]) >= uint64_t(g.N)) | uint64_t(uint64_t(two[p]) >= uint64_t(g.N));
     return wrong != 0;
   }
-  [[gnu::always_inline]] int64_t longer(int64_t p) const { return g.size(one[p]) > g.size(two[p]) ? one[p] : two[p]; }
-  [[gnu::always_inline]] int64_t shorter(int64_t p) const { return g.size(one[p]) > g.size(two[p]) ? two[p] : one[p]; }
+  // by arithmetic: which node has the longer row is a coin toss, and a wrong guess costs more than a short intersection
+  [[gnu::always_inline]] int64_t changed(int64_t p) const { return (one[p] ^ two[p]) & -int64_t(g.size(one[p]) > g.size(two[p])); }
+  [[gnu::always_inline]] int64_t longer(int64_t p) const { return two[p] ^ changed(p); }
+  [[gnu::always_inline]] int64_t shorter(int64_t p) const { return one[p] ^ changed(p); }
   const uint64_t* bits(int64_t u) const { return matrix_.get() + u * words_; }
 
   void make_room() {
@@ -219,9 +227,9 @@ class Intersections {
     const Row few = g.row(shorter(p)), many = g.row(longer(p));
     if (!few.left || !many.left) return 0;
     const int32_t* short_row = kept(few, room.kept[0]);
-    if (strategy_ == kGallop || (strategy_ != kMerge && many.size > 16 && gallop_cost(few.size, many.size) < merge_cost(few.size, many.size)))
+    if (strategy_ == kGallop || (strategy_ != kMerge && many.size > 64 && gallop_cost(few.size, many.size) < merge_cost(few.size, many.size)))
       return kernels.gallop(short_row, few.left, many.col, many.gone, many.size, to);
-    return kernels.merge(short_row, few.left, kept(many, room.kept[1]), many.left, to);
+    return merge_(short_row, few.left, kept(many, room.kept[1]), many.left, to);
   }
 
   // Cycles, roughly.
@@ -229,10 +237,12 @@ class Intersections {
     return 63 - __builtin_clzll(uint64_t(n | 1));
   }
   static int64_t gallop_cost(int64_t few, int64_t many) { return few * (4 + 3 * log2_of(many)); }
-  int64_t merge_cost(int64_t few, int64_t many) const { return wide_ ? 6 * few + many / 2 : 6 * (few + many); }
+  int64_t merge_cost(int64_t few, int64_t many) const {
+    return blocks_ ? 12 + (few + many) / 2 : wide_ ? 6 * few + many / 2 : 6 * (few + many);
+  }
   static int64_t bitmap_cost(int64_t few) { return 4 * few; }
 
-  bool may_share(int64_t few, int64_t many) const { return strategy_ == kBitmap || (strategy_ == kAuto && few >= 4 && many >= 32); }
+  bool may_share(int64_t few, int64_t many) const { return strategy_ == kBitmap || (strategy_ == kAuto && few >= kShares && many >= shared_); }
   bool shared_bitmap_pays(const Order& order, int64_t first, int64_t last, int64_t key) const {
     if (strategy_ == kBitmap) return true;
     const int64_t many = g.size(key);
@@ -286,6 +296,10 @@ class Intersections {
     }
   }
 
+  // First where the rows begin, later the rows.
+  void prefetch_pointers(int64_t p) const {
+    __builtin_prefetch(g.ptr + one[p]), __builtin_prefetch(g.ptr + two[p]);
+  }
   void prefetch(int64_t p) const {
     const int64_t few = shorter(p), many = longer(p), size = g.size(many);
     __builtin_prefetch(g.col + g.ptr[few]);
@@ -302,6 +316,10 @@ class Intersections {
   std::vector<int64_t> bounds_;  // of the blocks
   bool in_order_ = false;
   const bool wide_ = isa() == Isa::kAvx512;
+  const Merge merge_ = fastest_merge(kernels.merge);
+  const bool blocks_ = merge_ != kernels.merge;  // whole vectors are compared
+  const int64_t shared_ = blocks_ ? 256 : 32;    // from so many neighbours on pairs are sorted by their longer row
+  const bool far_apart_ = g.ptr[g.N] > kFarApart;
   std::unique_ptr<uint64_t[]> matrix_;
   std::vector<Room> room_;
 };

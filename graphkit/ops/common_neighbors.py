@@ -258,22 +258,13 @@ def cn_pool(
     of = _Call(edge_index, pairs, num_nodes, removed)
     check_features("x", x, of.graph)
     values = _node_weight(of, weight, accumulator(x))
-    weights: Tensor | None
     if cap is not None:
         ptr, node, value = of.sets(COMMON, cap, seed, counter)
         weights = value.to(accumulator(x)) if values is None else value.to(accumulator(x)) * values[node]
-    elif torch.is_grad_enabled() and x.requires_grad and _small(of, x):
-        ptr, node, _ = of.sets(COMMON, None, 0, 0)  # the gradient needs them again; finding them is most of the work
-        weights = None if values is None else values[node]
-    else:
-        return call("cn_pool", *of, x.contiguous(), values, of.strategy)
-    return call("weighted_pool", ptr, node, weights, x.contiguous(), len(ptr) - 1)
-
-
-def _small(of: _Call, x: Tensor) -> bool:
-    """Whether all sets together are sure to have no more nodes than the result has numbers."""
-    pairs, degree = of.pairs, of.graph.degree
-    return int(torch.minimum(degree[pairs[0]], degree[pairs[1]]).sum()) <= pairs.shape[1] * x.shape[1]
+        return call("weighted_pool", ptr, node, weights, x.contiguous(), len(ptr) - 1)
+    if torch.is_grad_enabled() and x.requires_grad and not x.is_cuda:
+        return call("cn_pool_with_sets", *of, x.contiguous(), values, of.strategy)[0]
+    return call("cn_pool", *of, x.contiguous(), values, of.strategy)
 
 
 def weighted_pool(ptr: Tensor, node: Tensor, value: Tensor | None, x: Tensor) -> Tensor:

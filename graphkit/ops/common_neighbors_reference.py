@@ -197,6 +197,14 @@ def _pool(ptr: Tensor, col: Tensor, gone: Tensor | None, degree: Tensor | None, 
     return out.to(x.dtype)
 
 
+def _pool_with_sets(ptr: Tensor, col: Tensor, gone: Tensor | None, degree: Tensor | None, pairs: Tensor, x: Tensor,
+                    weight: Tensor | None, strategy: int) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    out = _pool(ptr, col, gone, degree, pairs, x, weight, strategy)
+    if int(ptr.diff()[pairs].amin(0).sum()) > out.numel():
+        return out, pairs.new_empty(0), pairs.new_empty(0)
+    return out, *_neighbor_sets(ptr, col, gone, degree, pairs, COMMON, 0, 0, 0, strategy)[:2]
+
+
 def _spread(ptr: Tensor, col: Tensor, gone: Tensor | None, degree: Tensor | None, pairs: Tensor, grad: Tensor,
             strategy: int) -> Tensor:  # fmt: skip
     out = grad.new_zeros(len(ptr) - 1, grad.shape[1])
@@ -246,6 +254,13 @@ def _fake_sets(
     return pairs.new_empty(rows + 1), pairs.new_empty(size), pairs.new_empty(size if cap else 0, dtype=torch.float32)
 
 
+def _fake_pool_with_sets(
+    ptr: Tensor, col: Any, gone: Any, degree: Any, pairs: Tensor, x: Tensor, *_: Any
+) -> tuple[Tensor, ...]:
+    rows, size = torch.library.get_ctx().new_dynamic_size(), torch.library.get_ctx().new_dynamic_size()
+    return x.new_empty(pairs.shape[1], x.shape[1]), pairs.new_empty(rows), pairs.new_empty(size)
+
+
 def _setup_pool(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     *graph, x, weight, ctx.strategy = inputs
     ctx.dtype = x.dtype
@@ -255,6 +270,27 @@ def _setup_pool(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _pool_gradient(operators: Any, ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     *graph, x, weight = ctx.saved_tensors
     total = operators.cn_spread(*graph, grad.to(_real(grad)).contiguous(), ctx.strategy)
+    return _weighted_gradient(ctx, total, x, weight)
+
+
+def _setup_pool_with_sets(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    *graph, x, weight, ctx.strategy = inputs
+    ctx.dtype = x.dtype
+    ctx.save_for_backward(*graph, x, weight, *output[1:])
+
+
+def _pool_with_sets_gradient(operators: Any, ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
+    *graph, x, weight, ptr, node = ctx.saved_tensors
+    grad = grad.to(_real(grad)).contiguous()
+    if len(ptr) and not torch.is_grad_enabled():  # a graph of the gradient needs the operator that has one itself
+        total = operators.weighted_pool_backward(ptr, node, None, x, grad, False, True)[1]
+    else:
+        total = operators.cn_spread(*graph, grad, ctx.strategy)
+    return _weighted_gradient(ctx, total, x, weight)
+
+
+def _weighted_gradient(ctx: Any, total: Tensor, x: Tensor, weight: Tensor | None) -> tuple[Any, ...]:
+    """From the gradients of the pairs summed over those that a node is common to."""
     grad_x = grad_weight = None
     if ctx.needs_input_grad[5]:
         grad_x = (total if weight is None else total * weight[:, None]).to(ctx.dtype)
@@ -301,6 +337,13 @@ define(
     fake=lambda ptr, col, gone, degree, pairs, x, weight, strategy: x.new_empty(pairs.shape[1], x.shape[1]),
     setup_context=_setup_pool,
     backward=_pool_gradient,
+)
+define(
+    f"cn_pool_with_sets({_GRAPH}, Tensor x, Tensor? weight, int strategy) -> (Tensor, Tensor, Tensor)",
+    _pool_with_sets,
+    fake=_fake_pool_with_sets,
+    setup_context=_setup_pool_with_sets,
+    backward=_pool_with_sets_gradient,
 )
 define(
     f"cn_spread({_GRAPH}, Tensor grad, int strategy) -> Tensor",

@@ -39,6 +39,10 @@ def test_opcheck(namespace, masked):
         x, weight = torch.randn(N, 5, dtype=dtype, requires_grad=True), torch.rand(N, dtype=dtype, requires_grad=True)
         check("cn_pool", *of, x, weight, 0)
         check("cn_pool", *of, x, None, 0)
+        for channels in (5, 400):  # the sets are left out and kept
+            x = torch.randn(N, channels, dtype=dtype, requires_grad=True)
+            check("cn_pool_with_sets", *of, x, weight, 0)
+        x = torch.randn(N, 5, dtype=dtype, requires_grad=True)
         check("cn_spread", *of, torch.randn(40, 5, dtype=dtype, requires_grad=True), 0)
         rows, node = torch.tensor([0, 2, 2, 5, 6]), torch.tensor([1, 2, 3, 4, 4, 59])
         value = torch.rand(6, dtype=dtype, requires_grad=True)
@@ -113,6 +117,26 @@ def test_any_number_of_threads_and_any_strategy(channels):
         with force_strategy(strategy):
             for a, b in zip(everything(graph, pairs, x, removed), alone, strict=True):
                 assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("pairs_of", [40_000, 300])
+def test_gradients_from_kept_sets(pairs_of):
+    """Bit for bit those from sets that are found again, for any number of threads and any strategy."""
+    if ops.backend_of("cn_pool") != "native":
+        pytest.skip("the extension is not built")
+    graph, pairs, x = large_case(320)
+    pairs, operators = pairs[:, -pairs_of:].contiguous(), torch.ops.graphkit
+    masked = graph.masked(graph.removed_by(pairs[:, :200]))
+    of = (graph.ptr, graph.col, masked[0], masked[1], pairs)
+    g = torch.randn(pairs_of, 320, generator=torch.Generator().manual_seed(1))
+    wanted, gradient = operators.cn_pool(*of, x, None, 0), operators.cn_spread(*of, g, 0)
+    for threads, strategy in [(1, 0), (2, 0), (5, 0), (2, 1), (2, 3)]:
+        torch.set_num_threads(threads)
+        x.requires_grad_()
+        out, ptr, node = operators.cn_pool_with_sets(*of, x, None, strategy)
+        sets = operators.neighbor_sets(*of, COMMON, 0, 0, 0, 0)
+        assert torch.equal(ptr, sets[0]) and torch.equal(node, sets[1])
+        assert torch.equal(out, wanted) and torch.equal(torch.autograd.grad(out, x, g)[0], gradient)
 
 
 def test_more_nodes_than_a_bit_matrix_holds():
