@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "isa.h"
+#include "large_pages.h"
 #include "orbits.h"
 #include "tasks.h"
 
@@ -341,6 +342,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> edge_bases_as(const T
   const bool cliques = need & kNeedCliques, support = need & kNeedSupport, lists = need & kNeedLists;
   Tensor out_T = torch::stable::new_empty(ptr, {2 * M}, ScalarType::Int);
   Tensor out = torch::stable::new_zeros(ptr, {kBases, 2 * M}, dtype);
+  ask_for_large_pages(out_T.data_ptr(), 8 * M);  // rows read them in an order that small pages make slow
   int32_t* T_at = static_cast<int32_t*>(out_T.data_ptr());
   V* base = static_cast<V*>(out.data_ptr());
 
@@ -479,6 +481,7 @@ std::vector<Tensor> edge_values_as(const View& g, const Tensor& triangles, const
   for (int key = 0; key < kEdgeKeys; ++key)
     if (keys >> key & 1) {
       out.push_back(torch::stable::new_empty(bases, {g.entries}));
+      ask_for_large_pages(out.back().data_ptr(), g.entries * int64_t(sizeof(V)));
       wanted.push_back({key, static_cast<V*>(out.back().data_ptr())});
     }
   torch::stable::parallel_for(0, g.N, 256, [&](int64_t begin, int64_t end) {
