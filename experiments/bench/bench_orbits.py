@@ -148,7 +148,7 @@ def run_graphkit(what: str, n: int, edges: np.ndarray, rounds: int, threads: int
             entries += sum(len(matrix.values()) for matrix in block.values())
         return entries
 
-    times = repeated(blocks, 1 if n >= 10**6 else rounds)
+    times = repeated(blocks, rounds)
     peak = peak_mib()
     degree = np.bincount(edges.ravel(), minlength=n).astype(float)
     triangles = ops.edge_orbit_counts(edge_index, num_nodes=n)[1][:, 1]
