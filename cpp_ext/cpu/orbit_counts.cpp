@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "isa.h"
-#include "orbits.h"
+#include "large_pages.h"
+#include "orbit_formulas.h"
 #include "tasks.h"
 
 namespace graphkit {
@@ -331,9 +332,6 @@ Tensor node_counts(Tensor ptr, Tensor col) {
 
 // ---------------------------------------------------------------- sums per edge
 
-enum Need : int64_t { kNeedCliques = 1, kNeedSupport = 2, kNeedCycles = 4, kNeedLists = 8 };
-enum Base : int { bK, bS, bR, bD, bQ, kBases };  // R is S read from the other end
-
 template <class V>
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> edge_bases_as(const Tensor& ptr, const View& view_of, int64_t need, ScalarType dtype) {
   const Ranked g(view_of, true);
@@ -341,6 +339,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> edge_bases_as(const T
   const bool cliques = need & kNeedCliques, support = need & kNeedSupport, lists = need & kNeedLists;
   Tensor out_T = torch::stable::new_empty(ptr, {2 * M}, ScalarType::Int);
   Tensor out = torch::stable::new_zeros(ptr, {kBases, 2 * M}, dtype);
+  ask_for_large_pages(out_T.data_ptr(), 8 * M);  // rows read them in an order that small pages make slow
   int32_t* T_at = static_cast<int32_t*>(out_T.data_ptr());
   V* base = static_cast<V*>(out.data_ptr());
 
@@ -454,14 +453,9 @@ template <class V> struct EdgeValues {
 
   void at(int64_t u, int64_t e, int64_t* to) const {
     const int64_t v = g.col[e], on = T[e], stride = g.entries;
-    const int64_t K = base[bK * stride + e], S = base[bS * stride + e], St = base[bR * stride + e], D = base[bD * stride + e], Q = base[bQ * stride + e];
-    const int64_t X = g.degree(v) - 1 - on, Xt = g.degree(u) - 1 - on;
-    const int64_t E = S - on - 2 * K, Et = St - on - 2 * K, B = Q - E - Et - 2 * K, F = t[v] - on - K - E, Ft = t[u] - on - K - Et;
-    to[k0_0] = 1, to[k1_2] = X, to[k2_1] = Xt, to[k3_3] = on;
-    to[k4_5] = R[v] - Xt - (D - on - S) - B, to[k5_4] = R[u] - X - (D - on - St) - B, to[k5_5] = X * Xt - B;
-    to[k6_7] = X * (X - 1) / 2 - F, to[k7_6] = Xt * (Xt - 1) / 2 - Ft, to[k8_8] = B, to[k9_11] = F, to[k11_9] = Ft;
-    to[k10_10] = D - S - St + 2 * K, to[k10_11] = on * X - E, to[k11_10] = on * Xt - Et, to[k12_13] = E, to[k13_12] = Et;
-    to[k13_13] = on * (on - 1) / 2 - K, to[k14_14] = K;
+    const EdgeSums sums{on, base[bK * stride + e], base[bS * stride + e], base[bR * stride + e], base[bD * stride + e], base[bQ * stride + e],
+                        {g.degree(u), g.degree(v)}, {t[u], t[v]}, {R[u], R[v]}};
+    edge_orbits(sums, to);
   }
 };
 
@@ -479,6 +473,7 @@ std::vector<Tensor> edge_values_as(const View& g, const Tensor& triangles, const
   for (int key = 0; key < kEdgeKeys; ++key)
     if (keys >> key & 1) {
       out.push_back(torch::stable::new_empty(bases, {g.entries}));
+      ask_for_large_pages(out.back().data_ptr(), g.entries * int64_t(sizeof(V)));
       wanted.push_back({key, static_cast<V*>(out.back().data_ptr())});
     }
   torch::stable::parallel_for(0, g.N, 256, [&](int64_t begin, int64_t end) {
@@ -512,9 +507,7 @@ template <class V> void edge_counts_as(const View& g, const Tensor& triangles, c
       for (int64_t k = first[u]; k < first[u + 1]; ++k, ++e) {
         values.at(u, e, v);
         source[k] = u, target[k] = g.col[e];
-        const int64_t o[12] = {v[k1_2] + v[k2_1], v[k3_3], v[k4_5] + v[k5_4], v[k5_5], v[k6_7] + v[k7_6], v[k8_8], v[k9_11] + v[k11_9], v[k10_10],
-                               v[k10_11] + v[k11_10], v[k12_13] + v[k13_12], v[k13_13], v[k14_14]};
-        for (int i = 0; i < 12; ++i) counts[12 * k + i] = o[i];
+        undirected_orbits(v, counts + 12 * k);
       }
     }
   });

@@ -74,6 +74,7 @@ struct Bounds {
 template <class V> struct Scratch {
   std::unique_ptr<V[]> cells, diamonds, dense, tails, common;
   std::unique_ptr<uint16_t[]> table;
+  std::unique_ptr<OrbitNode[]> nodes;
 };
 
 template <class V>
@@ -124,12 +125,17 @@ std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor> rows_as(
   if (!values.empty() || hop3) {
     const int64_t at_once = hop3 && !lanes && N > kMostLaneNodes ? 4 : kLanes, stride = (N + 15) / 16 * 16;
     const int64_t blocks = (rows + at_once - 1) / at_once, slots = task_slots(blocks);
-    int64_t widest = 0;
+    int64_t widest = 0, longest = 0;
     for (int64_t b = 0; b < blocks; ++b) widest = std::max(widest, start2[std::min(rows, (b + 1) * at_once)] - start2[b * at_once]);
+    for (int64_t r = 0; r < rows; ++r) longest = std::max(longest, start2[r + 1] - start2[r] + g.ptr[begin + r + 1] - g.ptr[begin + r] + 1);
     std::vector<Scratch<V>> scratch(slots);
     for (Scratch<V>& s : scratch) {
       // cells are read and written 4 values at a time, aligned as such
-      s.cells = zeros<V>((only_common ? N : 4 * N) + 16), s.diamonds = zeros<V>(only_common ? 0 : N);
+      s.cells = zeros<V>((only_common ? N : 4 * longest) + 16);
+      if (!only_common) {
+        s.diamonds = zeros<V>(longest), s.nodes = room<OrbitNode>(N);
+        for (int64_t v = 0; v < N; ++v) s.nodes[v].degree = int32_t(g.ptr[v + 1] - g.ptr[v]);
+      }
       if (hop3) s.dense = room<V>(at_once * stride), s.tails = room<V>(widest), s.common = room<V>(widest);
       if (lanes) s.table = zeros<uint16_t>(kLanes * N + 32);
     }
@@ -148,7 +154,7 @@ std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor> rows_as(
         OrbitRow row{};
         row.u = begin + r, row.cols = cols + start2[r], row.count = start2[r + 1] - start2[r], row.only_common = only_common;
         for (int key = 0; key < kPairKeys; ++key) row.out[key] = out[key] ? out[key] + start2[r] : nullptr;
-        row.cells = aligned(s.cells.get(), 4 * sizeof(V)), row.diamonds = s.diamonds.get();
+        row.cells = aligned(s.cells.get(), 4 * sizeof(V)), row.diamonds = s.diamonds.get(), row.nodes = s.nodes.get();
         if (hop3) row.tails = s.tails.get() + (start2[r] - first_pair);
         if (product) row.lane = table + (r - first); else if (hop3) row.common = s.common.get() + (start2[r] - first_pair);
         kernels<V>().values(g, row);

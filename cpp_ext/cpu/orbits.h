@@ -29,6 +29,9 @@ struct OrbitGraph {
   const int32_t* opp;
 };
 
+// What a row needs to know of a node, in one cache line: its place among the nodes within two steps, and its degree.
+struct OrbitNode { int32_t place, degree; };
+
 // Values are written in int32_t or int64_t, V below.
 struct OrbitRow {
   int64_t u;
@@ -37,8 +40,9 @@ struct OrbitRow {
   void* out[kPairKeys];    // each [count], null if not asked for
   void* tails;             // [count] values of (9,10), null if not asked for
   bool only_common;        // (1,1) is all that is wanted
-  void* cells;             // [N, 4] zeros, or [N] zeros for only_common; zeros again afterwards
-  void* diamonds;          // [N] zeros; zeros again afterwards
+  void* cells;             // [count + degree + 1, 4] zeros, or [N] zeros for only_common; zeros again afterwards
+  void* diamonds;          // [count + degree + 1] zeros; zeros again afterwards
+  OrbitNode* nodes;        // [N] with their degrees; not used for only_common
   uint16_t* lane;          // column of a [N, kLanes] table that receives the common neighbours, or null
   void* common;            // [count] common neighbours, or null
   int64_t largest;         // out: most common neighbours of one pair

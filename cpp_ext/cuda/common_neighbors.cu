@@ -7,7 +7,7 @@
 // the end with the shorter row, so it costs what the forward pass does.
 #include "common_neighbors.h"
 
-#include "launch.cuh"
+#include "rows.cuh"
 
 #include <limits>
 
@@ -128,13 +128,8 @@ GK_INLINE bool left(const NeighborGraph& g, int64_t e) { return !g.gone || !g.go
 
 // Whether v is among the neighbours of u that are left.
 GK_INLINE bool has(const NeighborGraph& g, int64_t u, int64_t v) {
-  int64_t low = g.ptr[u], high = g.ptr[u + 1];
-  const int64_t end = high;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (g.col[middle] < v) low = middle + 1; else high = middle;
-  }
-  return low < end && g.col[low] == v && left(g, low);
+  const int64_t e = find_entry(g.col, g.ptr[u], g.ptr[u + 1], v);
+  return e >= 0 && left(g, e);
 }
 
 GK_INLINE int64_t shorter(const NeighborGraph& g, const Pairs& pairs, int64_t p) {
@@ -142,16 +137,6 @@ GK_INLINE int64_t shorter(const NeighborGraph& g, const Pairs& pairs, int64_t p)
 }
 GK_INLINE int64_t longer(const NeighborGraph& g, const Pairs& pairs, int64_t p) {
   return size_of(g, pairs.one[p]) > size_of(g, pairs.two[p]) ? pairs.one[p] : pairs.two[p];
-}
-
-// The row that holds entry e.
-GK_INLINE int64_t row_of(const int64_t* ptr, int64_t rows, int64_t e) {
-  int64_t low = 0, high = rows;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (ptr[middle + 1] <= e) low = middle + 1; else high = middle;
-  }
-  return low;
 }
 
 // ---- sets -----------------------------------------------------------------------------------------------------

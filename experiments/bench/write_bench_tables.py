@@ -129,17 +129,36 @@ def path_deletion() -> str:
     return "### Scores without the explaining path\n\n" + (table(heads, rows) if rows else "Not run.")
 
 
+PEER_HEADS = ["graph", "what", "seconds", "peak MiB", "beside", "faster"]
+
+
+def peer_cells(r: Row) -> list[str]:
+    own, others = r["times"]["graphkit"], {k: t for k, t in r["times"].items() if k != "graphkit"}
+    beside = [f"{name} {t['median']:.4f} s, {t['peak_mib']:.0f} MiB" for name, t in others.items() if "median" in t]
+    name = r["graph"].replace("_", " ")
+    return [name, r["what"], f"{own['median']:.4f}", f"{own['peak_mib']:.0f}", "; ".join(beside), ratios(r)]
+
+
+def ran(rows: list[Row]) -> list[Row]:
+    return [r for r in rows if "median" in r.get("times", {}).get("graphkit", {}) and "graph" in r]
+
+
 def peers(rows: list[Row]) -> str:
     """A line for every case that graphkit ran, with the peers that ran beside it."""
-    heads = ["graph", "what", "seconds", "peak MiB", "beside", "faster"]
+    return table(PEER_HEADS, [peer_cells(r) for r in ran(rows)])
+
+
+def orbits(rows: list[Row]) -> str:
+    """The same, and what the memory is made of."""
 
     def cells(r: Row) -> list[str]:
-        own, others = r["times"]["graphkit"], {k: t for k, t in r["times"].items() if k != "graphkit"}
-        beside = [f"{name} {t['median']:.4f} s, {t['peak_mib']:.0f} MiB" for name, t in others.items() if "median" in t]
-        name = r["graph"].replace("_", " ")
-        return [name, r["what"], f"{own['median']:.4f}", f"{own['peak_mib']:.0f}", "; ".join(beside), ratios(r)]
+        own = r["times"]["graphkit"]
+        parts = " + ".join(f"{own[part]:.0f}" for part in ("base_mib", "result_mib") if part in own)
+        whole, added = r.get("memory_ratio", {}), r.get("added_memory_ratio", {})
+        return [*peer_cells(r), parts, "; ".join(f"{whole[k]:.1f}x / {added[k]:.1f}x {k}" for k in whole)]
 
-    return table(heads, [cells(r) for r in rows if "median" in r.get("times", {}).get("graphkit", {}) and "graph" in r])
+    heads = [*PEER_HEADS, "of the peak: imports + result", "less memory, with / without imports"]
+    return table(heads, [cells(r) for r in ran(rows)])
 
 
 def pair_sweep(rows: list[Row]) -> str:
@@ -242,7 +261,7 @@ PAGES = {
     "topological-concentration": {"concentration": ("Topological concentration and its parts", peers)},
     "adpa": {"directed": ("Directed patterns, and an epoch of ADPA", directed)},
     "graph-mamba": {"selective_scan": ("Selective scan", scans)},
-    "orbits": {"orbits": ("Orbit adjacencies and counts", peers)},
+    "orbits": {"orbits": ("Orbit adjacencies and counts", orbits)},
     "walk-tokens": {"walks": ("Walks, induced edges and tokens", unit_tables.walks)},
     "influence": {"influence": ("Influence by hop", unit_tables.influence)},
     "city-networks": {"eccentricity": ("Eccentricity in balls of 16 hops", unit_tables.eccentricity)},

@@ -409,32 +409,38 @@ def _free_memory() -> int | None:
         return None
 
 
-def _row_bounds(graph: SimpleGraph) -> tuple[Tensor, Tensor]:
-    """Upper bounds of the stored entries of each row at hop 2 and of (3, 4, 4), int64 ``[N]``."""
-    kept = graph.derived.get("bounds")
+def _row_bound(graph: SimpleGraph, hop: int) -> Tensor:
+    """Upper bound of the stored entries of each row at hop 2, or of (3, 4, 4), int64 ``[N]``."""
+    return torch.minimum(graph.num_nodes - 1 - graph.degree, _walks(graph, hop))
+
+
+def _walks(graph: SimpleGraph, steps: int) -> Tensor:
+    """Walks from each node that do not turn back in their last step; only as far as a caller needs them."""
+    kept: Tensor | None = graph.derived.get(("walks", steps))
     if kept is None:
-        degree = graph.degree
-        most = graph.num_nodes - 1 - degree
-        walks = _row_sums(graph.ptr, (degree - 1)[graph.col.long()])
-        kept = (torch.minimum(most, walks), torch.minimum(most, _row_sums(graph.ptr, walks[graph.col.long()])))
-        graph.derived["bounds"] = kept
+        rest = graph.degree - 1 if steps == 2 else _walks(graph, steps - 1)
+        graph.derived["walks", steps] = kept = _row_sums(graph.ptr, rest.index_select(0, graph.col))
     return kept
 
 
 def _row_sums(ptr: Tensor, values: Tensor) -> Tensor:
-    total = torch.cat([values.new_zeros(1), values.cumsum(0)])
-    return total[ptr[1:]] - total[ptr[:-1]]
+    total = values.new_zeros(len(values) + 1)
+    torch.cumsum(values, 0, out=total[1:])
+    return total[ptr].diff()
 
 
-def _row_bytes(graph: SimpleGraph, wanted: list[Key], wide: bool, rows: tuple[Tensor, Tensor] | None = None) -> Tensor:
+def _row_bytes(graph: SimpleGraph, wanted: list[Key], wide: bool, rows: dict[int, Tensor] | None = None) -> Tensor:
     """Bytes that the rows of the result take at most, int64 ``[N]``; or exactly, from the stored entries of each row."""
     size = 8 if wide else 4
     pairs, hop3 = _pair_keys(wanted)
-    two, three = rows or _row_bounds(graph)
+
+    def stored(hop: int) -> Tensor:
+        return _row_bound(graph, hop) if rows is None else rows[hop]
+
     total = graph.degree * size * sum(key[0] == 1 for key in wanted) + 16
     if pairs or hop3:
-        total = total + two * (4 + size * len(pairs))
-    return total + three * (4 + size) if hop3 else total
+        total = total + stored(2) * (4 + size * len(pairs))
+    return total + stored(3) * (4 + size) if hop3 else total
 
 
 def _cut_rows(per_row: Tensor, most: int) -> list[int] | None:
@@ -462,21 +468,19 @@ def _check_memory(graph: SimpleGraph, wanted: list[Key], allowed: int, is_free: 
     if int(_row_bytes(graph, wanted, wide).sum()) <= allowed:
         return
     _, hop3 = _pair_keys(wanted)
-    bounds = _row_bounds(graph)
+    bounds = {hop: _row_bound(graph, hop) for hop in ((2, 3) if hop3 else (2,))}
     _bases(graph, _need(wanted) | NEED_LISTS, wide)
     # rows are sampled where the bounds are: equal steps of their running sum
-    running = (bounds[0] + bounds[1]).cumsum(0)
+    running = torch.stack(list(bounds.values())).sum(0).cumsum(0)
     spread = torch.arange(_SAMPLES, dtype=torch.float64).add(0.5).div(_SAMPLES)
     at = torch.searchsorted(running, (spread * int(running[-1])).long()).clamp(max=graph.num_nodes - 1)
-    ratio_two, ratio_three = [], []
+    ratios: dict[int, float] = dict.fromkeys(bounds, 0.0)
     for row in at.tolist():
         crow2, _, _, crow3, *_ = _call_rows(graph, row, row + 1, 1 << HOP3_BIT if hop3 else 0, wide)
-        ratio_two.append(int(crow2[-1]) / max(int(bounds[0][row]), 1))
-        if hop3:
-            ratio_three.append(int(crow3[-1]) / max(int(bounds[1][row]), 1))
-    two = (bounds[0] * (sum(ratio_two) / len(ratio_two))).long()
-    three = (bounds[1] * (sum(ratio_three) / len(ratio_three))).long() if hop3 else torch.zeros_like(two)
-    expected = int(_row_bytes(graph, wanted, wide, (two, three)).sum())
+        for hop, crow in zip(bounds, (crow2, crow3), strict=False):
+            ratios[hop] += int(crow[-1]) / max(int(bounds[hop][row]), 1) / len(at)
+    stored = {hop: (bound * ratios[hop]).long() for hop, bound in bounds.items()}
+    expected = int(_row_bytes(graph, wanted, wide, stored).sum())
     if expected > allowed:
         limit = "free" if is_free else "allowed"
         raise UserError(
@@ -587,8 +591,10 @@ def _reservable(graph: SimpleGraph, begin: int, end: int, bits: int, wide: bool)
         most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
         most = 2**33
-    two, three = _row_bounds(graph)
-    larger = torch.maximum(two, three if bits >> HOP3_BIT & 1 else two)[begin:end] * (8 if wide else 4)
+    larger = _row_bound(graph, 2)[begin:end]
+    if bits >> HOP3_BIT & 1:
+        larger = torch.maximum(larger, _row_bound(graph, 3)[begin:end])
+    larger = larger * (8 if wide else 4)
     if int(larger.sum()) <= most:
         return [(begin, end)]
     ends = _cut_rows(larger, max(most, int(larger.max()))) or []
@@ -658,7 +664,7 @@ class _Products:
     def leaves(self, x: Tensor) -> Tensor:
         """(2, 6, 6)"""
         others = self.graph.degree - 2
-        own = _row_sums(self.graph.ptr, others[self.graph.col.long()])
+        own = _row_sums(self.graph.ptr, others.index_select(0, self.graph.col))
         out = self.adjacency(self.scale(others, self.adjacency(x))) - self.scale(own, x)
         out = out - self.edges("D", self.degrees - 2 * self.triangles, x)
         return out - self.tails(x) - self.tails_t(x) - 2 * self.diamonds(x)
