@@ -60,9 +60,9 @@ GK_INLINE int64_t place_of(const SelectiveScan& a, int64_t s, int64_t m) { retur
 template <class T> struct Rows {
   using A = Accumulator<T>;
   const SelectiveScan& a;
-  int64_t first, step, count, c;
+  int64_t s, first, step, count, c;
 
-  GK_INLINE Rows(const SelectiveScan& a, const Chunk& chunk, int64_t c) : a(a), step(a.reverse ? -1 : 1), count(chunk.rows), c(c) {
+  GK_INLINE Rows(const SelectiveScan& a, const Chunk& chunk, int64_t c) : a(a), s(chunk.s), step(a.reverse ? -1 : 1), count(chunk.rows), c(c) {
     const int64_t t = chunk.m * kScanChunk;
     first = a.begin[chunk.s] + (a.reverse ? a.length[chunk.s] - 1 - t : t);
   }
@@ -72,6 +72,9 @@ template <class T> struct Rows {
   GK_INLINE A shared(const void* rows, int64_t i, int64_t k) const { return widen(static_cast<const T*>(rows)[row(i) * a.N + k]); }
   GK_INLINE A parameter(const void* p) const { return p ? static_cast<const A*>(p)[c] : A(0); }
   GK_INLINE A rate(int64_t k) const { return static_cast<const A*>(a.A)[c * a.N + k]; }
+  GK_INLINE A kept(const void* values, int64_t m, int64_t k) const {
+    return static_cast<const A*>(values)[(place_of(a, s, m) * a.N + k) * a.padded + c];
+  }
   GK_INLINE WithSlope<A> step_size(int64_t i) const {
     const A raw = at(a.delta, i) + parameter(a.bias);
     return a.softplus ? softplus_of(raw) : WithSlope<A>{raw, A(1)};
@@ -128,12 +131,11 @@ template <class T> struct Forward {
     if (chunk.rows == 0) return;
     const Rows<T> rows(a, chunk, i % a.D);
     const A skip = rows.parameter(a.skip);
-    const A* states = static_cast<const A*>(a.states) + place_of(a, chunk.s, chunk.m) * a.N * a.padded + rows.c;
     A dt[kScanChunk], u[kScanChunk], y[kScanChunk];
     for (int64_t t = 0; t < rows.count; ++t) dt[t] = rows.step_size(t).value, u[t] = rows.at(a.u, t), y[t] = skip * u[t];
     for (int64_t k = 0; k < a.N; ++k) {
       const A rate = rows.rate(k);
-      A h = chunk.m ? states[k * a.padded] : A(0);
+      A h = chunk.m ? rows.kept(a.states, chunk.m, k) : A(0);
       for (int64_t t = 0; t < rows.count; ++t) {
         h = exp_of(dt[t] * rate) * h + dt[t] * u[t] * rows.shared(a.B, t, k);
         y[t] += h * rows.shared(a.C, t, k);
@@ -195,13 +197,13 @@ template <class T> struct Backward {
     }
     for (int64_t k = 0; k < a.N; ++k) {
       const A rate = rows.rate(k);
-      h[0] = chunk.m ? static_cast<const A*>(a.states)[(place_of(a, chunk.s, chunk.m) * a.N + k) * a.padded + rows.c] : A(0);
+      h[0] = chunk.m ? rows.kept(a.states, chunk.m, k) : A(0);
       for (int64_t t = 0; t < rows.count; ++t) {
         factor[t] = exp_of(dt[t] * rate);
         h[t + 1] = factor[t] * h[t] + dt[t] * u[t] * rows.shared(a.B, t, k);
         y[t] += h[t + 1] * rows.shared(a.C, t, k);
       }
-      A behind = chunk.m < chunk.last ? static_cast<const A*>(a.behind)[(place_of(a, chunk.s, chunk.m + 1) * a.N + k) * a.padded + rows.c] : A(0);
+      A behind = chunk.m < chunk.last ? rows.kept(a.behind, chunk.m + 1, k) : A(0);
       A of_A = A(0);
       for (int64_t t = rows.count - 1; t >= 0; --t) {
         const A B = rows.shared(a.B, t, k), G = g[t] * rows.shared(a.C, t, k) + behind, weighed = G * factor[t] * h[t];
