@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "isa.h"
+#include "large_pages.h"
 #include "tasks.h"
 
 namespace graphkit {
@@ -131,12 +132,17 @@ Tensor narrowed(const Tensor& from, ScanReal real, int64_t D, int64_t N, int64_t
   return to;
 }
 
-// Rows outside every sequence are 0.
-Tensor rows_like(const Tensor& like, const Sequences& of) {
+// [copies, rows width] for every row to be written; those outside every sequence are 0.
+Tensor rows_of(const Tensor& like, const Sequences& of, int64_t rows, int64_t width, int64_t copies = 1) {
   int64_t covered = 0;
   for (int64_t s = 0; s < of.count; ++s) covered += of.length[s];
-  return covered == like.size(0) ? torch::stable::new_empty(like, {like.size(0), like.size(1)})
-                                 : torch::stable::new_zeros(like, {like.size(0), like.size(1)});
+  Tensor made = covered == rows ? torch::stable::new_empty(like, {copies, rows * width}) : torch::stable::new_zeros(like, {copies, rows * width});
+  const int64_t bytes = like.scalar_type() == ScalarType::Double ? 8 : like.scalar_type() == ScalarType::Float ? 4 : 2;
+  ask_for_large_pages(made.data_ptr(), copies * rows * width * bytes);
+  return made;
+}
+Tensor rows_like(const Tensor& like, const Sequences& of) {
+  return torch::stable::reshape(rows_of(like, of, like.size(0), like.size(1)), {like.size(0), like.size(1)});
 }
 
 struct Scan : SelectiveScan {
@@ -193,8 +199,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> scan_
                   states.scalar_type() == parameter_type(a.real), "selective_scan: the states of the chunks were not kept");
   const int64_t tiles = a.plan.tiles(), groups = a.plan.groups;
   Tensor du = rows_like(u, a.of), ddelta = rows_like(u, a.of), dz = z ? rows_like(u, a.of) : torch::stable::new_empty(u, {0, 0});
-  auto rows_of_groups = [&] { return torch::stable::new_zeros(A, {groups, a.R * a.N}); };
-  Tensor dB = rows_of_groups(), dC = rows_of_groups();
+  Tensor dB = rows_of(A, a.of, a.R, a.N, groups), dC = rows_of(A, a.of, a.R, a.N, groups);
   Tensor dA = torch::stable::new_zeros(A, {tiles, a.N * a.padded}), dskip = torch::stable::new_zeros(A, {tiles, a.padded});
   Tensor dbias = torch::stable::new_zeros(A, {tiles, a.padded});
   a.grad = grad.data_ptr(), a.states = states.data_ptr();

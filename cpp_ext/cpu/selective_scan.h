@@ -65,11 +65,14 @@ struct ScanKernels {
   void (*conv_backward)(const CausalConv&, const Tile&);
 };
 
+// States that are advanced together.
+constexpr int64_t kStates = 8;
+
 // Numbers of scratch a task needs (of the parameters' type).
-inline int64_t scan_forward_scratch(const SelectiveScan& a) { return a.N * (kLanes + 2); }
+inline int64_t scan_forward_scratch(const SelectiveScan& a) { return a.N * (a.group + kLanes) + 2 * kChunk * a.N; }
 inline int64_t scan_backward_scratch(const SelectiveScan& a) {
-  // states and decays of a chunk, per-lane sums of dB and dC, carries and parameter gradients of all channels of the group, rows of a chunk
-  return 4 * (kChunk + 1) * a.N * kLanes + a.N * (a.group + kLanes) + 8 * kChunk * kLanes + 2 * a.N + 64;
+  // carries of all channels; states, gradients of B and C by lane, factors of a few states; rows of a chunk
+  return a.N * (a.group + kLanes) + (1 + 2 * kChunk) * a.N * kLanes + 2 * kChunk * kStates * kLanes + 2 * kChunk * a.N;
 }
 
 namespace baseline { extern const ScanKernels scan_kernels; }

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "walk_words.h"
+
 #if defined(_MSC_VER)
 #include <xmmintrin.h>
 #endif
@@ -56,7 +58,10 @@ template <class Node> class WalkBatch {
     for (int64_t step = 0;; ++step) {
       while (going > 0 && length_[going - 1] <= step) --going;
       if (going == 0) return;
-      if (step % 4 == 0) draw(uint32_t(step / 4), going);
+      if (step % 4 == 0) {
+        uint32_t* const word[4] = {word_[0], word_[1], word_[2], word_[3]};
+        draw_words({low_, name_, high_, draws_.seed, draws_.counter, uint32_t(step / 4)}, going, word);
+      }
       const uint32_t* word = word_[step % 4];
       for (int64_t i = 0; i < going; ++i) {
         const int64_t first = rows_.ptr[here_[i]], choices = rows_.ptr[here_[i] + 1] - first;
@@ -72,25 +77,6 @@ template <class Node> class WalkBatch {
   }
 
  private:
-  // Philox-4x32 with ten rounds (Salmon et al., 2011) for all walks, in runs that fit into registers; sampling.h has it for one.
-  void draw(uint32_t block, int64_t going) {
-    constexpr int64_t kRun = 8;
-    for (int64_t begin = 0; begin < going; begin += kRun) {
-      uint32_t c0[kRun], c1[kRun], c2[kRun], c3[kRun];
-      for (int64_t i = 0; i < kRun; ++i)
-        c0[i] = low_[begin + i], c1[i] = draws_.counter, c2[i] = name_[begin + i], c3[i] = high_[begin + i] | block;
-      uint32_t k0 = uint32_t(draws_.seed), k1 = uint32_t(draws_.seed >> 32);
-      for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u)
-        for (int64_t i = 0; i < kRun; ++i) {
-          const uint64_t a = uint64_t(c0[i]) * 0xD2511F53u, b = uint64_t(c2[i]) * 0xCD9E8D57u;
-          c0[i] = uint32_t(b >> 32) ^ c1[i] ^ k0, c1[i] = uint32_t(b);
-          c2[i] = uint32_t(a >> 32) ^ c3[i] ^ k1, c3[i] = uint32_t(a);
-        }
-      for (int64_t i = 0; i < kRun; ++i)
-        word_[0][begin + i] = c0[i], word_[1][begin + i] = c1[i], word_[2][begin + i] = c2[i], word_[3][begin + i] = c3[i];
-    }
-  }
-
   const WalkRows rows_;
   const WalkDraws draws_;
   int64_t count_ = 0;

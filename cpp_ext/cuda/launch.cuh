@@ -24,7 +24,8 @@ constexpr int kWarp = 32, kBlock = 128;
 // ---- launching ------------------------------------------------------------------------------------------------
 
 // A task has operator()(i) for each i < count. A warp task has partial(i, lane), added up over the 32 lanes as a balanced
-// tree, and finish(i, total).
+// tree, and finish(i, total). A lane task has operator()(i, lane), which all 32 lanes run; in it lanes_together(value, lane, to)
+// stores what the lanes of one warp hand in, added up as a balanced tree.
 #ifdef __CUDACC__
 
 template <class Task> __global__ void __launch_bounds__(kBlock) run_tasks(const Task task, int64_t count) {
@@ -43,6 +44,16 @@ template <class Task> __global__ void __launch_bounds__(kBlock) run_warp_tasks(c
   }
 }
 
+template <class Task> __global__ void __launch_bounds__(kBlock) run_lane_tasks(const Task task, int64_t count) {
+  const int64_t step = int64_t(gridDim.x) * (kBlock / kWarp);
+  for (int64_t i = int64_t(blockIdx.x) * (kBlock / kWarp) + threadIdx.x / kWarp; i < count; i += step) task(i, int(threadIdx.x % kWarp));
+}
+
+template <class A> GK_INLINE void lanes_together(A value, int lane, A* to) {
+  for (int distance = kWarp / 2; distance > 0; distance /= 2) value += __shfl_xor_sync(0xffffffffu, value, distance);
+  if (lane == 0) *to = value;
+}
+
 const char* told(cudaError_t error) { return error == cudaSuccess ? nullptr : cudaGetErrorString(error); }
 
 // Only x of the grid is used: it reaches 2^31 - 1, y and z end at 65535. What is left over goes around the kernel's loop.
@@ -56,6 +67,12 @@ template <class Task> const char* launch(const Task& task, int64_t count, cudaSt
   return told(cudaGetLastError());
 }
 
+template <class Task> const char* launch_lanes(const Task& task, int64_t count, cudaStream_t stream) {
+  if (count <= 0) return nullptr;
+  run_lane_tasks<Task><<<blocks_for(count, kBlock / kWarp), kBlock, 0, stream>>>(task, count);
+  return told(cudaGetLastError());
+}
+
 template <class Task> const char* launch_warps(const Task& task, int64_t count, cudaStream_t stream) {
   if (count <= 0) return nullptr;
   run_warp_tasks<Task><<<blocks_for(count, kBlock / kWarp), kBlock, 0, stream>>>(task, count);
@@ -66,6 +83,14 @@ template <class Task> const char* launch_warps(const Task& task, int64_t count, 
 
 template <class Task> const char* launch(const Task& task, int64_t count, cudaStream_t) {
   for (int64_t i = count; i-- > 0;) task(i);  // backwards, so that a task that leans on an earlier one is found out
+  return nullptr;
+}
+
+template <class A> GK_INLINE void lanes_together(A value, int lane, A* to) { *to = lane ? *to + value : value; }
+
+template <class Task> const char* launch_lanes(const Task& task, int64_t count, cudaStream_t) {
+  for (int64_t i = count; i-- > 0;)
+    for (int lane = 0; lane < kWarp; ++lane) task(i, lane);
   return nullptr;
 }
 
