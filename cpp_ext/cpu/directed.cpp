@@ -11,7 +11,7 @@
 #include <tuple>
 #include <vector>
 
-#include "huge_pages.h"
+#include "large_pages.h"
 #include "isa.h"
 
 namespace graphkit {
@@ -53,7 +53,7 @@ Tensor product(Tensor ptr, Tensor col, std::optional<Tensor> value, Tensor t_ptr
   a.x = x.data_ptr();
   Tensor out = sides == kBothSides ? torch::stable::new_empty(x, {2, a.N, a.D}) : torch::stable::new_empty(x, {a.N, a.D});
   a.out = out.data_ptr();
-  prefer_huge_pages(a.out, size_t(out.numel()) * (a.wide ? 8 : 4));
+  ask_for_large_pages(a.out, out.numel() * (a.wide ? 8 : 4));
   a.pieces = cut(lists(a), entries_before(a, lists(a)), 1);
   Tensor carry = torch::stable::new_empty(x, {a.pieces.count, 2, a.D});
   a.carry = carry.data_ptr();
