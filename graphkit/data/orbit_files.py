@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
+from graphkit.data.compressed_sparse import check_compressed
 from graphkit.errors import UserError
 from graphkit.files import ARRAY_DAMAGE
 from graphkit.ops import ORBIT_KEYS, SimpleGraph
@@ -269,7 +270,7 @@ def _read(path: Path, keys: Sequence[Key] | None) -> dict[Key, scipy.sparse.csr_
             for key in wanted:
                 values = data["data_{}_{}_{}".format(*key)]
                 out[key] = scipy.sparse.csr_array((values, *patterns[key[0]]), shape=shape, copy=True)
-                out[key].check_format(full_check=True)  # before anything follows its pointers
+                check_compressed(out[key])  # before anything follows its pointers
                 out[key].eliminate_zeros()
             return out
     except FileNotFoundError:

@@ -85,7 +85,7 @@ def read_geom_gcn(
     splits = {"geom-gcn": read_geom_gcn_splits(files, nodes)} if any(map(_SPLIT.search, files)) else {}
     try:
         y = torch.tensor([found[node][1] for node in range(nodes)], dtype=torch.int64)
-    except (RuntimeError, OverflowError):
+    except (RuntimeError, OverflowError, ValueError):
         raise UserError(f"{nodes_file}: a class is no number of 64 bits") from None
     return StoredGraph(torch.from_numpy(edges.T.copy()), nodes, torch.from_numpy(x), y, splits)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from graphkit.data.compressed_sparse import check_compressed
 from graphkit.errors import UserError
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _sparse(name: str, shape: tuple[int, ...], parts: list[np.ndarray]) -> scipy
     if not 0 <= count <= min(len(rows), len(values)):
         raise ValueError(f"{name!r} has {min(len(rows), len(values))} entries, but names {count}")
     matrix = csc_matrix((values[:count], rows[:count].astype(np.int64), pointers.astype(np.int64)), shape=shape)
-    matrix.check_format(full_check=True)  # before anything follows its pointers
+    check_compressed(matrix)  # before anything follows its pointers
     return matrix
 
 

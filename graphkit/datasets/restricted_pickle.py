@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from graphkit.data.compressed_sparse import check_compressed
 from graphkit.datasets.pickle_limits import Allowance, check_memo
 from graphkit.errors import UserError
 
@@ -145,7 +146,7 @@ def _plain(thing: Any, allowance: Allowance) -> Any:
         state = {str(key): _plain(value, allowance) for key, value in thing.value.items()}
         shape = tuple(int(size) for size in state["_shape"])
         matrix = csr_matrix((state["data"], state["indices"], state["indptr"]), shape=shape, copy=True)
-        matrix.check_format(full_check=True)
+        check_compressed(matrix)
         return matrix
     return _checked(thing)
 

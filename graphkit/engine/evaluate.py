@@ -60,7 +60,8 @@ def load_model(run_dir: str | os.PathLike[str], seed: int | None = None, fold: i
         fold: of a run over several splits, which one; None takes the one with the best validation metric.
 
     Raises:
-        UserError: when the folder is no run directory, lacks the seed or the fold, or holds a model that graphkit does not have.
+        UserError: when the folder is no run directory, lacks the seed or the fold, holds a model that graphkit does not have, or
+            weights of another one.
 
     Example:
         >>> load_model("runs/umls", seed=0)  # doctest: +SKIP
@@ -78,7 +79,13 @@ def load_model(run_dir: str | os.PathLike[str], seed: int | None = None, fold: i
             "its weights with safetensors.torch.load_file"
         )
     model = models[metadata["model"]](**metadata["config"])
-    model.load_state_dict(weights)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:  # names or shapes of other parameters
+        raise UserError(
+            f"{path} does not hold the weights of the {metadata['model']} that it describes; it was damaged or exchanged, so take it "
+            f"from a copy, or train again ({' '.join(str(error).split())[:200]})"
+        ) from None
     return model.eval()
 
 

@@ -85,6 +85,16 @@ def test_pointers_out_of_range_are_not_followed(tmp_path):
         read_matlab_network(path)
 
 
+def test_pointers_that_fall_are_not_followed(tmp_path):
+    """Without entries scipy does not look at their order."""
+    matrix = csc_matrix((7, 7))
+    matrix.indptr = np.array([0, 0, 2, 0, 1, 0, 0, 0], matrix.indptr.dtype)
+    path = tmp_path / "net.mat"
+    savemat(path, {"net": matrix})
+    with pytest.raises(UserError, match="pointers that fall"):
+        read_matlab_network(path)
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["blogcatalog", "wikipedia", "ppi"])
 def test_labels_of_the_real_networks(name, data_root):

@@ -56,6 +56,7 @@ def test_geom_gcn_features_by_column(tmp_path):
         ({"nodes": NODES.replace("0,1\t1", "0\t1")}, "node 2 has 1 features, node 0 2"),
         ({"nodes": NODES.replace("0,1\t1", "0,z\t1")}, "line 2: invalid literal"),
         ({"nodes": "headings\n"}, "holds nothing below its headings"),
+        ({"nodes": NODES.replace("\t1", "\t99999999999999999999")}, "a class is no number of 64 bits"),
         ({"size": 4}, r"train_mask is \(4,\), expected one entry for each of 3 nodes"),
     ],
 )

@@ -10,6 +10,7 @@ from tiny_node_experiment import FOLDS, write_tiny_node_experiment
 
 import graphkit as gk
 from graphkit.engine import FoldedRun
+from graphkit.engine.checkpoint import read_tensors, write_tensors
 from graphkit.engine.config import load_config
 from graphkit.engine.folds import folds_of
 from graphkit.engine.progress import SilentReporter
@@ -100,6 +101,10 @@ def test_python_gives_what_the_experiment_gives(nodes, tmp_path):
         model, task, seed=1, epochs=12, lr=0.02, patience=6, splits="all", out=tmp_path / "python", resume=True
     )
     assert again.test == whole.test and again.std == whole.std
+    weights, metadata = read_tensors(path := RunDirectory(tmp_path / "python", best).best(1))
+    write_tensors(path, dict(list(weights.items())[1:]), metadata)
+    with pytest.raises(UserError, match="does not hold the weights of the GCN that it describes"):
+        gk.load_model(tmp_path / "python", fold=best)
 
 
 class CrashIn(SilentReporter):
