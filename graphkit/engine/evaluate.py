@@ -83,8 +83,8 @@ def load_model(run_dir: str | os.PathLike[str], seed: int | None = None, fold: i
         model.load_state_dict(weights)
     except RuntimeError as error:  # names or shapes of other parameters
         raise UserError(
-            f"{path} does not hold the weights of the {metadata['model']} that it describes; it was damaged or exchanged, so take it "
-            f"from a copy, or train again ({' '.join(str(error).split())[:200]})"
+            f"{path} does not hold the weights of the {metadata['model']} that it describes; it was damaged or exchanged, so "
+            f"take it from a copy, or train again ({' '.join(str(error).split())[:200]})"
         ) from None
     return model.eval()
 
