@@ -274,10 +274,10 @@ def synthetic() -> list[dict[str, Any]]:
         {
             **shared,
             "name": "synthetic/chain-copy",
-            "title": "which of four symbols stands at the far end? Asked of one end of 1,000 chains",
-            "options": {"generator": "chain_copy"},
-            "statistics": {"graphs": 1000, "nodes": 24050, "edges": 23050, "features": 6, "classes": 4},
-            "defects": [drawn, "One node of each chain is asked, so 1,000 answers in all; chance is one in four."],
+            "title": "which of four symbols stands at the far end? Asked of one end of 4,000 chains",
+            "options": {"generator": "chain_copy", "graphs": 4000},
+            "statistics": {"graphs": 4000, "nodes": 96359, "edges": 92359, "features": 6, "classes": 4},
+            "defects": [drawn, "One node of each chain is asked, so 4,000 answers in all; chance is one in four."],
         },
     ]
 

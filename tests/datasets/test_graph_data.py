@@ -167,8 +167,9 @@ def test_generated_tasks_come_back_from_their_seed(name, monkeypatch):
     assert all(torch.equal(one[k].x, two[k].x) and torch.equal(one[k].y, two[k].y) for k in range(0, 1000, 50))
     assert not all(torch.equal(one[k].x, other[k].x) for k in range(5))
     assert one.level == "node" and one.fold is None
-    assert [one.statistics()[split] for split in ("train", "valid", "test")] == [800, 100, 100]
-    assert one.statistics()["graphs"] == gk.datasets.card(name).statistics["graphs"]
+    graphs = gk.datasets.card(name).statistics["graphs"]
+    assert [one.statistics()[split] for split in ("train", "valid", "test")] == [graphs * t // 10 for t in (8, 1, 1)]
+    assert one.statistics()["graphs"] == graphs
 
 
 def test_generators_refuse_what_they_cannot_make():
