@@ -209,13 +209,11 @@ def _tntp_nodes(net: Path) -> dict[int, tuple[float, float]]:
     try:
         if beside[0].suffix == ".geojson":
             features = json.loads(beside[0].read_text(encoding="utf-8"))["features"]
-            return {
-                int(feature["properties"]["id"]): tuple(map(float, feature["geometry"]["coordinates"][:2]))  # type: ignore[misc]
-                for feature in features
-            }
+            places = {int(feature["properties"]["id"]): feature["geometry"]["coordinates"] for feature in features}
+            return {node: (float(place[0]), float(place[1])) for node, place in places.items()}
         rows = [line.replace(";", " ").split() for line in beside[0].read_text(encoding="utf-8").splitlines()[1:]]
         return {int(row[0]): (float(row[1]), float(row[2])) for row in rows if row}
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:
         raise UserError(f"{beside[0].name} is no node file of TNTP ({error}); expected rows of node, x, y") from None
 
 

@@ -115,7 +115,13 @@ def best_training(directory: RunDirectory, seed: int | None = None, fold: int | 
     """(seed, fold) of the training whose best validation is the highest, the first of them on a tie."""
 
     def score(training: tuple[int, int | None]) -> float:
-        metadata = read_metadata(RunDirectory(directory.path, training[1]).best(training[0]))
-        return float(selection_score(metadata["metrics"], metadata["select"]))
+        path = RunDirectory(directory.path, training[1]).best(training[0])
+        metadata = read_metadata(path)
+        try:
+            return float(selection_score(metadata["metrics"], metadata["select"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise UserError(
+                f"{path} is damaged: it does not say what it scored on validation; take it from a copy, or train again"
+            ) from None
 
     return max(trainings(directory, seed, fold), key=score)

@@ -97,8 +97,12 @@ def load_pretrained(
     changed = differences(wanted, {key: found.get(key) for key in wanted})
     if changed:
         raise UserError(f"{path} differs from what was asked for (asked for -> file):\n  " + "\n  ".join(changed))
+    config, sizes = about["config"], about["fingerprint"]
+    changed = [key for key in sizes if config.get(key) is not None and key != "objective" and config[key] != sizes[key]]
+    if changed:  # before a size that is none makes a model that takes for ever
+        raise UserError(f"{path} is damaged: {', '.join(changed)} of its options and of its fingerprint differ")
     try:
-        model = GMoPE(**about["config"])
+        model = GMoPE(**config)
         model.load_state_dict(tensors)
         model.pretraining = about["pretraining"]
         same = model.fingerprint()["weights"] == about["fingerprint"]["weights"]

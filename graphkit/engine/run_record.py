@@ -217,6 +217,9 @@ def _fault(line: Mapping[str, Any] | None) -> str | None:
         return "unreadable"
     if not isinstance(line.get("seed"), int) or isinstance(line["seed"], bool):
         return f"'seed' is {line.get('seed')!r}, expected an integer"
+    name = line.get("experiment")
+    if name is not None and not isinstance(name, str):
+        return f"'experiment' is {name!r}, expected a name"
     fold = line.get("fold")
     if fold is not None and (not isinstance(fold, int) or isinstance(fold, bool)):
         return f"'fold' is {fold!r}, expected an integer"
@@ -226,7 +229,7 @@ def _fault(line: Mapping[str, Any] | None) -> str | None:
     if not isinstance(metrics, dict):
         return f"'metrics' is {metrics!r}, expected numbers by name"
     for key, value in metrics.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
             return f"metric {key!r} is {value!r}, expected a finite number"
     return None
 

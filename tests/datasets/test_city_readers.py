@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import importlib.metadata
+import json
 import os
 import sqlite3
 import struct
@@ -180,6 +181,9 @@ def test_osm_attributes(tmp_path):
     (tmp_path / "page.xml").write_text("<html></html>")
     with pytest.raises(UserError, match="its root is <html>"):
         read_osm(tmp_path / "page.xml")
+    (tmp_path / "nowhere.osm").write_text("<osm><node id='7' lon='1' lat='nan'/></osm>")
+    with pytest.raises(UserError, match="node 7 is nowhere"):
+        read_osm(tmp_path / "nowhere.osm")
     (tmp_path / "cut.osm").write_text(osm_text()[:900])
     with pytest.raises(UserError, match="no whole OSM file"):
         read_osm(tmp_path / "cut.osm")
@@ -366,6 +370,12 @@ def test_tntp(tmp_path):
     (tmp_path / "Town_node.tntp").write_text("node\tX\tY\t;\n1\t0\t0\t;\n2\t700\t0\t;\n3\t700\t800\t;\n")
     with pytest.raises(UserError, match="node 4 has no coordinates"):
         read_tntp(tmp_path)
+    (tmp_path / "Town_node.tntp").unlink()
+    for point in ([700], [10**400, 0]):
+        where = [{"properties": {"id": 1}, "geometry": {"coordinates": point}}]
+        (tmp_path / "Town_nodes.geojson").write_text(json.dumps({"features": where}))
+        with pytest.raises(UserError, match="no node file of TNTP"):
+            read_tntp(tmp_path)
     (tmp_path / "Town_net.tntp").write_text(TNTP.replace("\t2\t3\t9", "\ttwo\t3\t9"))
     with pytest.raises(UserError, match="broken row"):
         read_tntp(tmp_path)

@@ -145,6 +145,11 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     path = save_pretrained(mixture(), tmp_path / "m.safetensors")
     with safetensors.safe_open(path, "pt") as file:
         tensors, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+    wrong = json.loads(about["graphkit"])
+    wrong["config"]["num_layers"] = 10**12  # must not be tried
+    safetensors.torch.save_file(tensors, path, metadata={"graphkit": json.dumps(wrong)})
+    with pytest.raises(UserError, match="num_layers of its options and of its fingerprint differ"):
+        load_pretrained(path)
     tensors["bank.bias"] += 1
     safetensors.torch.save_file(tensors, path, metadata=about)
     with pytest.raises(UserError, match="weights are not those"):
