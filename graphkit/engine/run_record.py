@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -229,7 +229,7 @@ def _fault(line: Mapping[str, Any] | None) -> str | None:
     if not isinstance(metrics, dict):
         return f"'metrics' is {metrics!r}, expected numbers by name"
     for key, value in metrics.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < math.inf:
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
             return f"metric {key!r} is {value!r}, expected a finite number"
     return None
 
