@@ -7,19 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from graphkit.data import NodeTask
 from graphkit.engine.fit import fit
+from graphkit.engine.progress import SilentReporter, duration
 from graphkit.engine.recommendation import Recommendation
 from graphkit.engine.seeding import seeded
+from graphkit.engine.state import TrainingState
 from graphkit.errors import UserError
 from graphkit.models import registry
 
 __all__ = ["Trial", "bake_off"]
 
-_EPOCHS = {"node": 300, "other": 20}
-_WARM_UP = 1.2  # the first epochs are slower, and the last one is followed by a validation
+_NODE_EPOCHS, _EPOCHS = 300, 20
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,13 @@ class Trial:
 def bake_off(task: Any, models: Sequence[Recommendation], *, minutes: float, seed: int = 0) -> list[Trial]:
     """Train each model for an equal share of the time; its value is that of the best epoch on validation.
 
-    One epoch tells how many fit into the share. The test split is not read.
+    A training is ended in the middle of an epoch when its share is over. The test split is not read.
 
     Args:
         task: what the models are made for.
         models: which ones, with their options.
-        minutes: for all together; a first epoch that takes longer than its share is let finish.
+        minutes: for all together; a model whose first epoch and its validation take longer than its share has no value, and the
+            note of its trial says how long an epoch takes.
         seed: of initial weights and training.
 
     Raises:
@@ -88,18 +88,43 @@ def _best(task: Any, one: Recommendation, seconds: float, seed: int) -> tuple[fl
     made = registry()[one.model]
     with seeded(seed):
         model = made.for_task(task, **one.options)
-    if not model.trainable:
-        return fit(model, task, epochs=0, seed=seed, score_test=False).valid[task.primary_metric], 0
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-    begin = time.monotonic()
-    first = fit(model, task, epochs=1, seed=seed, score_test=False, **one.train)
-    each = (time.monotonic() - begin) * _WARM_UP
-    most = _EPOCHS["node" if isinstance(task, NodeTask) else "other"]
-    epochs = max(1, min(most, int((seconds - (time.monotonic() - begin)) / max(each, 1e-6))))
-    if epochs == 1:
-        return first.valid[task.primary_metric], 1
-    model.load_state_dict(start)
-    with torch.no_grad():
-        model.train()
-    run = fit(model, task, epochs=epochs, patience=max(10, epochs // 3), seed=seed, score_test=False, **one.train)
+    box = _TimeBox(seconds, task.primary_metric)
+    epochs = (_NODE_EPOCHS if isinstance(task, NodeTask) else _EPOCHS) if model.trainable else 0
+    patience = None if epochs == 0 else max(10, epochs // 3)
+    try:
+        run = fit(model, task, epochs=epochs, patience=patience, seed=seed, score_test=False, reporter=box, **one.train)
+    except _OutOfTimeError as out:
+        if box.value is None:
+            raise UserError(str(out)) from None
+        return box.value, box.epochs
     return run.valid[task.primary_metric], len(run.history)
+
+
+class _OutOfTimeError(Exception):
+    pass
+
+
+class _TimeBox(SilentReporter):
+    """Ends a training between two steps when its time is over, and keeps the validation of the best epoch until then."""
+
+    def __init__(self, seconds: float, metric: str) -> None:
+        self.begun, self.seconds, self.metric = time.monotonic(), seconds, metric
+        self.value: float | None = None
+        self.epochs = 0
+
+    def step(self, state: TrainingState, total: int) -> None:
+        each = (time.monotonic() - self.begun) / max(state.steps, 1)
+        self._check(f"an epoch takes about {duration(each * total)}, its share is {duration(self.seconds)}")
+
+    def evaluating(self, split: str, done: int, total: int) -> None:
+        self._check(f"one epoch and its validation take more than {duration(self.seconds)}, its share")
+
+    def epoch(self, state: TrainingState, select: str, improved: bool) -> None:
+        self.epochs = len(state.history)
+        if improved:
+            self.value = state.history[-1]["valid"][self.metric]
+        self._check("")
+
+    def _check(self, why: str) -> None:
+        if time.monotonic() - self.begun > self.seconds:
+            raise _OutOfTimeError(why)

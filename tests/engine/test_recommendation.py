@@ -90,6 +90,16 @@ def test_bake_off_reads_no_test_label_and_keeps_to_its_models():
         bake_off(task, some, minutes=0)
 
 
+def test_the_time_of_a_bake_off_is_kept_within_an_epoch():
+    """Nothing is known of a model whose first epoch does not end in time, but how long one would take."""
+    (trial,) = bake_off(blocks(0.9), [Recommendation("GCN", "", options={"hidden_channels": 8})], minutes=1e-7)
+    assert trial.value is None and trial.note.startswith("an epoch takes about")
+    (trial,) = bake_off(
+        gk.load("umls"), [Recommendation("NBFNet", "", options={"hidden_channels": 8})], minutes=0.05
+    )
+    assert trial.seconds < 15 and (trial.value is None) == bool(trial.note)
+
+
 def test_analyze_in_python(tmp_path):
     found = gk.analyze(blocks(0.9), minutes=0.05)
     section = found.section("Recommendation")
