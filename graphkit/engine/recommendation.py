@@ -74,9 +74,9 @@ class LinkFindings:
 def recommend_for_nodes(subject: NodeSubject) -> list[Recommendation]:
     """Models for the labels of nodes, the most promising first, then the baselines.
 
-    Rules: without features, a model that learns from rows of the adjacency matrix; adjusted homophily of the training labels
-    below 0.3 asks for layers that keep a node apart from its neighbours; signal in the directions asks for directed patterns;
-    eight hops or more ask for depth.
+    Rules: without features of their own, a model that learns from rows of the adjacency matrix; adjusted homophily of the training
+    labels below 0.3 asks for layers that keep a node apart from its neighbours; signal in the directions asks for directed
+    patterns; eight hops or more ask for depth.
 
     Example:
         >>> from graphkit.engine.analysis_subject import subject_of
@@ -85,16 +85,11 @@ def recommend_for_nodes(subject: NodeSubject) -> list[Recommendation]:
     """
     task, found = subject.task, []
     rate = {"lr": 0.01, "weight_decay": 5e-4}
+    bare = task.x is None or task.provenance.get("features") in ("degrees", "ids")  # numbers that stand in for features
+    if bare:
+        words = "nodes have no features of their own, and it reads their rows of the adjacency matrix"
+        found.append(Recommendation("LINKX", words, ["Graph"], {"hidden_channels": 64}, rate))
     if task.x is None:
-        found.append(
-            Recommendation(
-                "LINKX",
-                "nodes have no features, and it reads their rows of the adjacency matrix",
-                ["Graph"],
-                {"hidden_channels": 64},
-                rate,
-            )
-        )
         return found
     report, amud, depth = subject.homophily, subject.amud, subject.depth
     adjusted = report.adjusted if report is not None else None
@@ -160,6 +155,9 @@ def recommend_for_nodes(subject: NodeSubject) -> list[Recommendation]:
         )  # fmt: skip
     if not found:
         found.append(Recommendation("GraphSAGE", "it fits most graphs", ["Graph"], {"hidden_channels": 64}, rate))
+    if bare and adjusted is None:
+        words = "the usual first choice, here with degrees in place of features"
+        found.append(Recommendation("GraphSAGE", words, ["Graph"], {"hidden_channels": 64}, rate, baseline=True))
     found.append(
         Recommendation(
             "MLP",

@@ -52,6 +52,8 @@ def test_without_features():
         "bare", Data(edge_index=task.edge_index, y=task.y), **{s: task.mask(s) for s in ("train", "valid", "test")}
     )
     assert models(recommend_for_nodes(NodeSubject(bare))) == ["LINKX"]
+    task.provenance["features"] = "degrees"  # which stand in for features
+    assert models(recommend_for_nodes(NodeSubject(task)))[0] == "LINKX"
 
 
 def test_few_labels_are_said():
