@@ -98,8 +98,9 @@ def _xml(path: Path) -> tuple[dict[int, tuple[float, float]], list[Way], list[tu
                     number = int(element.attrib["id"])
                     if element.tag == "node":
                         place[number] = float(element.attrib["lon"]), float(element.attrib["lat"])
-                        if not all(map(math.isfinite, place[number])):
-                            raise ValueError(f"node {number} is nowhere")
+                        lon, lat = place[number]
+                        if not (abs(lon) <= 180 and abs(lat) <= 90):
+                            raise ValueError(f"node {number} is nowhere, at {lon:g}, {lat:g}")
                         if "landuse" in tags:
                             uses.append(([number], tags["landuse"]))
                     else:

@@ -20,6 +20,7 @@ from graphkit.data import (
     NodeTask,
     undirected_edges,
 )
+from graphkit.data.city_graph import CityGraph
 from graphkit.data.non_edges import pair_numbers
 from graphkit.datasets import card, load, task_kind
 from graphkit.engine.node_subject import NodeSubject
@@ -96,7 +97,7 @@ def subject_of(
     Without a model, links are predicted by resource allocation, which needs no training.
 
     Args:
-        name: name of a data set, path of a file, or a run directory.
+        name: name of a data set, path of a file of edges, or with ``task="node"`` of a city, or a run directory.
         root: folder with the files of data sets, in the public layout.
         split: percentages of train, valid and test where the split is made here; None: ``"85/5/10"``.
         split_seed: seed of that split; None: 0.
@@ -129,6 +130,9 @@ def subject_of(
             )
         return Subject(recorded, model, model_name, **settings)
     if task == "node":
+        if path.is_file() and path.suffix == ".npz":  # as ``graphkit data build-city`` writes it
+            _refuse(f"{name} is a city with splits of its own", root=root, **made, **given)
+            return NodeSubject(CityGraph.load(path).task(), **_of_nodes(settings))
         if path.is_file() and path.suffix not in (".yaml", ".yml"):
             raise UserError(f"{name} is a file of edges, which has no labels; leave out --task")
         _refuse(f"{name} is a data set", **given)

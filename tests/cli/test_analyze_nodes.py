@@ -9,6 +9,7 @@ from torch_geometric.data import Data
 
 from graphkit.cli import main
 from graphkit.data import NodeTask
+from graphkit.datasets import build_city
 from graphkit.engine.analysis_sections import analysis_headline, analysis_sections
 from graphkit.engine.node_sections import influence_section, map_section
 from graphkit.engine.node_subject import NodeSubject
@@ -69,6 +70,14 @@ def test_a_data_set_and_a_run(tmp_path, capsys):
     capsys.readouterr()
     assert main(["analyze", "run", "--task", "node"]) == 2
     assert "which knows its data; leave out --task" in capsys.readouterr().err
+
+
+def test_a_city_of_ones_own(capsys):
+    build_city("synthetic:grid:100", k=3).save("town.npz")
+    assert main(["analyze", "town.npz", "--task", "node"]) == 0
+    assert "Hops needed" in capsys.readouterr().out
+    assert main(["analyze", "town.npz", "--task", "node", "--split_seed", "1"]) == 2
+    assert "town.npz is a city with splits of its own; leave out --split_seed" in capsys.readouterr().err
 
 
 def test_maps():

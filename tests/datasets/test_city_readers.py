@@ -181,7 +181,7 @@ def test_osm_attributes(tmp_path):
     (tmp_path / "page.xml").write_text("<html></html>")
     with pytest.raises(UserError, match="its root is <html>"):
         read_osm(tmp_path / "page.xml")
-    (tmp_path / "nowhere.osm").write_text("<osm><node id='7' lon='1' lat='nan'/></osm>")
+    (tmp_path / "nowhere.osm").write_text("<osm><node id='7' lon='1' lat='1e300'/></osm>")
     with pytest.raises(UserError, match="node 7 is nowhere"):
         read_osm(tmp_path / "nowhere.osm")
     (tmp_path / "cut.osm").write_text(osm_text()[:900])
