@@ -215,7 +215,7 @@ def _streets(
         meta={**meta, "licence": "OpenStreetMap contributors, ODbL"},
     )
     points = [(place[ref], use) for refs, use in uses for ref in refs if ref in place]
-    if points:
+    if points and kept:
         from scipy.spatial import cKDTree
 
         origin = float(streets.x.mean()), float(streets.y.mean())

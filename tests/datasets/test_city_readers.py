@@ -195,7 +195,7 @@ def test_osm_attributes(tmp_path):
 
 def test_osm_extract_of_a_street_alone(tmp_path):
     (tmp_path / "lane.osm").write_text(
-        "<osm><node id='1' lon='1' lat='1'/><node id='2' lon='1' lat='2'/>"
+        "<osm><node id='1' lon='1' lat='1'><tag k='landuse' v='park'/></node><node id='2' lon='1' lat='2'/>"
         "<way id='1'><nd ref='1'/><nd ref='3'/><tag k='highway' v='path'/></way></osm>"
     )
     with pytest.warns(DataWarning), pytest.raises(UserError, match="lane has no junction; a city needs"):
