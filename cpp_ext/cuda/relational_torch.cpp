@@ -1,58 +1,24 @@
-// Registration of the relational kernels for CUDA with torch: checks, memory, stream. The only file here that knows torch.
+// Registration of the relational kernels for CUDA with torch: checks, memory, stream.
 // Not named relational.cpp: setuptools would give it the object file of relational.cu.
 #include "relational.h"
 
-#include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/util/Exception.h>
 
 #include <algorithm>
-#include <optional>
 #include <tuple>
-#include <vector>
+
+#include "device_tensors.h"
 
 namespace graphkit::cuda {
 namespace {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 
 // What the coefficients and relation tables of one pass over queries may take. How many queries a pass works on, and with it
 // the order of every sum, follows from this and the sizes alone, never from the device or the memory it has free.
 constexpr int64_t kWorkspace = int64_t(256) << 20;
 
-// Kernels run on the device of the tensors and on the stream that torch has made current there. Memory comes from torch and
-// goes back when the function returns, before the kernels have run: torch hands it on in the order of the same stream.
-struct Device {
-  torch::stable::accelerator::DeviceGuard guard;
-  cudaStream_t stream;
-  explicit Device(const Tensor& x) : guard(x.get_device_index()) {
-    void* current = nullptr;
-    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(x.get_device_index(), &current));
-    stream = static_cast<cudaStream_t>(current);
-  }
-};
-
 void check(const char* error) { STD_TORCH_CHECK(error == nullptr, "graphkit could not run a relational kernel: ", error); }
 
 ScalarType accumulator(const Tensor& x) { return x.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float; }
-
-Tensor buffer(const Tensor& like, std::vector<int64_t> size, ScalarType dtype) { return torch::stable::new_empty(like, size, dtype); }
-
-template <class T> T* data(const Tensor& t) { return static_cast<T*>(t.data_ptr()); }
-
-// The data of an argument of `number` elements, in one block, beside x.
-template <class T> const T* input(const Tensor& t, const Tensor& x, ScalarType dtype, int64_t number, const char* name) {
-  STD_TORCH_CHECK(t.is_cuda() && t.get_device_index() == x.get_device_index(), name, " must be on the device of x");
-  STD_TORCH_CHECK(t.scalar_type() == dtype, name, " has a wrong dtype");
-  STD_TORCH_CHECK(t.numel() == number && t.is_contiguous(), name, " must be contiguous, with ", number, " elements");
-  return data<const T>(t);
-}
-template <class T> const T* input(const std::optional<Tensor>& t, const Tensor& x, ScalarType dtype, int64_t number, const char* name) {
-  return t ? input<T>(*t, x, dtype, number, name) : nullptr;
-}
 
 // The wrapper in Python has checked values; here only what would read past the end of an array.
 void describe(Relational& a, const Tensor& ptr, const Tensor& source, const Tensor& type, const std::optional<Tensor>& weight,
