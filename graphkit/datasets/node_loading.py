@@ -36,6 +36,10 @@ def wanted_split(entry: Card, split: str | None) -> str:
     """
     if split is None:
         return next(iter(entry.splits), "60/20/20")
+    if not isinstance(split, str):
+        raise UserError(
+            f"{entry.name}: split is {split!r}, expected a name such as '60/20/20'; fold= says which of several it is"
+        )
     if split not in entry.splits and not re.match(r"\d", split):
         raise UserError(f"{entry.name}: {nearest(split, entry.splits, 'split')}; or shares such as '60/20/20'")
     return split

@@ -254,3 +254,8 @@ def test_folds_of_drawn_splits_do_not_depend_on_their_number():
     ):
         with pytest.raises(UserError, match=message):
             split_nodes(y, split)
+
+
+def test_a_number_in_place_of_the_name_of_a_split_is_answered():
+    with pytest.raises(UserError, match="split is 3, expected a name such as '60/20/20'; fold= says"):
+        gk.load("texas", task="node", split=3)
