@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -85,9 +86,12 @@ def commit() -> str | None:
 def write(name: str, rows: list[dict[str, object]]) -> None:
     """Rows to results/NAME.json with what they were measured on."""
     RESULTS.mkdir(exist_ok=True)
+    # glibc's settings decide whether a large result is memory seen for the first time, which some virtual machines make dear
+    allocator = {name: value for name, value in sorted(os.environ.items()) if name.startswith("MALLOC_")}
     head = {
         "processor": cpu_model(), "threads": torch.get_num_threads(), "torch": torch.__version__,
         "python": platform.python_version(), "date": time.strftime("%Y-%m-%d"), "commit": commit(),
+        **({"allocator": allocator} if allocator else {}),
     }  # fmt: skip
     text = json.dumps({"machine": head, "rows": rows}, indent=1)
     part = RESULTS / f".{name}.part"

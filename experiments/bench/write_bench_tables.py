@@ -287,6 +287,8 @@ def text(page: str) -> str:
         elif name == "orbits":
             how = "each implementation in a process of its own, whose imports the memory holds too"
         where = f"{machine['processor']}, {threads}, torch {machine['torch']}, {machine['date']}, commit {machine['commit']}"
+        if "allocator" in machine:
+            where += ", " + " ".join(f"`{name}={value}`" for name, value in machine["allocator"].items())
         parts.append(f"### {title}\n\n{where}; medians of the rounds, {how}.\n\n{render(found['rows'])}")
     return "\n\n".join([*parts, path_deletion()] if page == "nbfnet" else parts)
 
