@@ -7,6 +7,7 @@
 // the end with the shorter row, so it costs what the forward pass does.
 #include "common_neighbors.h"
 
+#include "filters.cuh"
 #include "rows.cuh"
 
 #include <limits>
@@ -25,27 +26,9 @@ constexpr int kChannels = 4, kTile = kWarp * kChannels;  // channels of a lane, 
 
 // ---- launching ------------------------------------------------------------------------------------------------
 
-// A filter has size(i), hit(i, k) for each k below it, emit(i, k, n) for the n-th hit in the order of k, and finish(i, hits).
 // A sum has runs(i), run(i, r, begin, end), row(i, r, k), which names the row of features to add or is negative, factor(row),
-// and finish(i, channel, total). Both work on one i for each warp.
+// and finish(i, channel, total). A warp works on one i.
 #ifdef __CUDACC__
-
-template <class Task> __global__ void __launch_bounds__(kBlock) run_filters(const Task task, int64_t count) {
-  const int lane = threadIdx.x % kWarp;
-  const int64_t step = int64_t(gridDim.x) * (kBlock / kWarp);
-  for (int64_t i = int64_t(blockIdx.x) * (kBlock / kWarp) + threadIdx.x / kWarp; i < count; i += step) {
-    const int64_t size = task.size(i);
-    int64_t hits = 0;
-    for (int64_t base = 0; base < size; base += kWarp) {
-      const int64_t k = base + lane;
-      const bool hit = k < size && task.hit(i, k);
-      const unsigned set = __ballot_sync(0xffffffffu, hit);
-      if (hit) task.emit(i, k, hits + __popc(set & ((1u << lane) - 1)));
-      hits += __popc(set);
-    }
-    if (lane == 0) task.finish(i, hits);
-  }
-}
 
 template <class Task> __global__ void __launch_bounds__(kBlock) run_sums(const Task task, int64_t count, int64_t F) {
   using A = Accumulator<typename Task::Value>;
@@ -73,11 +56,6 @@ template <class Task> __global__ void __launch_bounds__(kBlock) run_sums(const T
   }
 }
 
-template <class Task> const char* launch_filters(const Task& task, int64_t count, cudaStream_t stream) {
-  if (count <= 0) return nullptr;
-  run_filters<Task><<<blocks_for(count, kBlock / kWarp), kBlock, 0, stream>>>(task, count);
-  return told(cudaGetLastError());
-}
 template <class Task> const char* launch_sums(const Task& task, int64_t count, int64_t F, cudaStream_t stream) {
   if (count <= 0 || F <= 0) return nullptr;
   run_sums<Task><<<blocks_for(count * ((F + kTile - 1) / kTile), kBlock / kWarp), kBlock, 0, stream>>>(task, count, F);
@@ -86,15 +64,6 @@ template <class Task> const char* launch_sums(const Task& task, int64_t count, i
 
 #else
 
-template <class Task> const char* launch_filters(const Task& task, int64_t count, cudaStream_t) {
-  for (int64_t i = count; i-- > 0;) {
-    int64_t hits = 0;
-    for (int64_t k = 0; k < task.size(i); ++k)
-      if (task.hit(i, k)) task.emit(i, k, hits++);
-    task.finish(i, hits);
-  }
-  return nullptr;
-}
 template <class Task> const char* launch_sums(const Task& task, int64_t count, int64_t F, cudaStream_t) {
   for (int64_t i = count; i-- > 0;)
     for (int64_t c = 0; c < F; ++c) {

@@ -134,5 +134,10 @@ template <class T> GK_INLINE T narrow(Accumulator<T> value) {
   }
 }
 
+// Calls with the integer in which values are counted.
+template <class Call> const char* with_values(bool wide, Call call) {
+  return wide ? call.template operator()<int64_t>() : call.template operator()<int32_t>();
+}
+
 }  // namespace
 }  // namespace graphkit::cuda

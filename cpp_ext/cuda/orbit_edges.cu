@@ -254,10 +254,6 @@ struct CountNodes {
   }
 };
 
-template <class Call> const char* with_values(bool wide, Call call) {
-  return wide ? call.template operator()<int64_t>() : call.template operator()<int32_t>();
-}
-
 }  // namespace
 
 const char* lower_entries(const EdgeGraph& g, int32_t* row, int64_t* is_lower, cudaStream_t stream) {

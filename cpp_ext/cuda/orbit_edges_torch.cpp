@@ -7,8 +7,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "common_neighbors.h"
-#include "device_tensors.h"
+#include "device_memory.h"
 
 namespace graphkit::cuda {
 namespace {
@@ -24,13 +23,7 @@ EdgeGraph graph_of(const Tensor& ptr, const Tensor& col) {
 }
 
 Tensor sums_of(const Tensor& size, cudaStream_t stream) {
-  const int64_t count = size.numel();
-  Tensor ptr = buffer(size, {count + 1}, ScalarType::Long);
-  size_t bytes = 0;
-  check(sums_bytes(count, &bytes));
-  Tensor memory = buffer(size, {int64_t(bytes)}, ScalarType::Byte);
-  check(running_sums(data<int64_t>(size), count, memory.data_ptr(), bytes, data<int64_t>(ptr), stream));
-  return ptr;
+  return DeviceMemory(size, stream).sums(data<int64_t>(size), size.numel()).tensor;
 }
 
 // Row of each entry, and how many entries before it lead to a larger node.

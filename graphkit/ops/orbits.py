@@ -180,8 +180,8 @@ def orbit_adjacency(
         keys: which of ORBIT_KEYS, (hop, i, j); all 28 by default. Only what they need is computed.
         dtype: of the values: int32, int64, float32 or float64. By default int32 where the square of the largest degree,
             which no value exceeds, fits, else int64.
-        memory: bytes that the result may take; by default what the machine has free. (3, 4, 4) alone is close to dense
-            on small-world graphs, 8 bytes for each of N^2 pairs.
+        memory: bytes that the result may take; by default what the machine, or the device, has free. (3, 4, 4) alone is
+            close to dense on small-world graphs, 8 bytes for each of N^2 pairs.
 
     Returns:
         ``{key: sparse CSR tensor [N, N]}``, in the order of the keys. Matrices of hop 1 share one pattern, the edges, and
@@ -203,7 +203,7 @@ def orbit_adjacency(
     graph, wanted = as_simple(edge_index, num_nodes), _check_keys(keys)
     wide, dtype = _value_dtype(graph, dtype)
     pairs, hop3 = _pair_keys(wanted)
-    allowed = _free_memory() if memory is None else memory
+    allowed = _free_memory(graph.ptr.device) if memory is None else memory
     if allowed is not None:
         _check_memory(graph, wanted, allowed, memory is None, wide)
     out = _edge_matrices(graph, wanted, wide, dtype)
@@ -401,7 +401,9 @@ def _value_dtype(graph: SimpleGraph, dtype: torch.dtype | None) -> tuple[bool, t
     return wide, dtype
 
 
-def _free_memory() -> int | None:
+def _free_memory(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             return next((int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable:")), None)
@@ -449,7 +451,7 @@ def _cut_rows(per_row: Tensor, most: int) -> list[int] | None:
         return []
     if int(per_row.max()) > most:
         return None
-    total = per_row.cumsum(0)
+    total = per_row.cpu().cumsum(0)
     ends: list[int] = []
     before = 0
     while not ends or ends[-1] < len(per_row):
@@ -472,7 +474,7 @@ def _check_memory(graph: SimpleGraph, wanted: list[Key], allowed: int, is_free: 
     _bases(graph, _need(wanted) | NEED_LISTS, wide)
     # rows are sampled where the bounds are: equal steps of their running sum
     running = torch.stack(list(bounds.values())).sum(0).cumsum(0)
-    spread = torch.arange(_SAMPLES, dtype=torch.float64).add(0.5).div(_SAMPLES)
+    spread = torch.arange(_SAMPLES, dtype=torch.float64, device=running.device).add(0.5).div(_SAMPLES)
     at = torch.searchsorted(running, (spread * int(running[-1])).long()).clamp(max=graph.num_nodes - 1)
     ratios: dict[int, float] = dict.fromkeys(bounds, 0.0)
     for row in at.tolist():
@@ -549,7 +551,7 @@ def _call_rows(graph: SimpleGraph, begin: int, end: int, bits: int, wide: bool) 
 def _used(values: Tensor, size: int) -> Tensor:
     """The first entries, in storage of that size: what lies behind was reserved and never touched."""
     if values.device.type != "cpu":
-        return values[:size].clone()
+        return values if len(values) == size else values[:size].clone()
     return torch.from_numpy(values.numpy()[:size])
 
 
@@ -587,6 +589,8 @@ def _joined(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
 
 def _reservable(graph: SimpleGraph, begin: int, end: int, bits: int, wide: bool) -> list[tuple[int, int]]:
     """Ranges of rows whose bounds the system lets a process reserve; nearly always all rows at once."""
+    if graph.ptr.is_cuda:  # nothing is reserved there: rows are counted before they are listed
+        return [(begin, end)]
     try:
         most = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
@@ -623,7 +627,7 @@ class _Products:
             terms = x[col.long()] if values is None else x[col.long()] * values.long()[:, None]
             return x.new_zeros(len(ptr) - 1, x.shape[1]).index_add_(0, row, terms)
         if name not in self.kept:
-            weights = torch.ones(len(col), dtype=self.dtype) if values is None else values.to(self.dtype)
+            weights = torch.ones(len(col), dtype=self.dtype, device=col.device) if values is None else values.to(self.dtype)
             self.kept[name] = _csr(_small(ptr, len(col)), col, weights, columns)
         return self.kept[name] @ x
 
