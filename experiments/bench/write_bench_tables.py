@@ -267,7 +267,7 @@ PAGES = {
     "city-networks": {"eccentricity": ("Eccentricity in balls of 16 hops", unit_tables.eccentricity)},
     "scale": {
         "processes": ("Training and orbit blocks by several processes", unit_tables.processes),
-        "scale": ("Operators from 10⁴ to 10⁷ edges, and their work in parts", scale_tables.scale),
+        "scale": ("Operators by the number of edges, and their work in parts", scale_tables.scale),
     },
     "gmope": {"gmope": ("Experts in one pass, and tuning with a cache", unit_tables.mixtures)},
 }
