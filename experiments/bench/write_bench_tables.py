@@ -282,7 +282,7 @@ def text(page: str) -> str:
             continue
         found = json.loads(file.read_text())
         machine = found["machine"]
-        threads, how = f"{machine['threads']} threads", "all implementations in turn in one process"
+        threads, how = f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}", "all implementations in turn in one process"
         if name in ("distributed", "processes"):
             threads, how = "one thread a process", "one process and several in turn"
         elif name == "scale":
