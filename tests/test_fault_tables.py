@@ -68,3 +68,19 @@ def test_every_file_of_tests_is_there(module):
     tests = module("sanitized_tests")
     assert all((tests.ROOT / file).is_file() for file in tests.files())
     assert all((tests.ROOT / name.partition("::")[0]).is_file() for name in tests.LEFT_OUT)
+
+
+def test_a_stopped_run_goes_on_at_the_same_commit(module, tmp_path, monkeypatch):
+    tests = module("sanitized_tests")
+    monkeypatch.setattr(tests, "RESULTS", tmp_path / "sanitizers.json")
+    record = {"commit": "abc", "compiler": "g++", "python": "3", "torch": "2", "left_out": {}}
+    record["files"] = {"a.py": {"passed": 2, "skipped": 1, "failed": ["x"], "findings": ["y", "y"]}}
+    tests.summed(record, ["b.py"])
+    assert (record["passed"], record["skipped"], record["failed"], record["findings"]) == (2, 1, 1, ["y"])
+    tests.written("address", {"passed": 0})
+    tests.written("thread", record)
+    assert tests.done_before("thread", record) == record["files"] and not tests.done_before("address", record)
+    assert not tests.done_before("thread", {**record, "commit": "def"})
+    tests.summed(record, [])
+    tests.written("thread", record)
+    assert not tests.done_before("thread", record), "a finished one begins anew"

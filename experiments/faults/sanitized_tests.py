@@ -2,7 +2,8 @@
 
 Each file of tests runs in a process of its own: what a sanitizer keeps of freed memory does not add up, and a fault that ends a
 process costs one file. Before that the sanitizer has to find planted faults (planted.cpp) and to pass a sound loop, or its
-silence would mean nothing. Reports, counts and what they were made with go to results/sanitizers.json.
+silence would mean nothing. Reports, counts and what they were made with go to results/sanitizers.json after each file; stopped,
+the same command at the same commit goes on with the files that are left, which are named there until then.
 """
 
 from __future__ import annotations
@@ -137,7 +138,8 @@ def counts(report: Path) -> dict[str, Any]:
 def files() -> list[str]:
     """Files of tests that reach the kernels of the CPU."""
     own = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "ops").glob("test_*.py"))
-    return [file for file in own if not file.endswith("_cuda.py")] + list(ELSEWHERE)
+    own = [file for file in own if not file.endswith("_cuda.py")]
+    return sorted(own, key=lambda file: file.endswith(("_registration.py", "_third_party.py"))) + list(ELSEWHERE)
 
 
 def version(compiler: str) -> str:
@@ -171,20 +173,40 @@ def main() -> int:
         "planted": planted(room, sanitizers, arguments.preload), "files": {},
     }  # fmt: skip
     print(f"planted faults: {record['planted']}", flush=True)
-    for file in arguments.tests or files():
-        row = record["files"][file] = tested(file, room, sanitizers, arguments.preload)
-        print(f"{file}: {json.dumps(row)}", flush=True)
-    rows = record["files"].values()
-    sums: dict[str, int] = {key: sum(row[key] for row in rows) for key in ("passed", "skipped")}
-    record |= sums | {"failed": sum(len(row["failed"]) for row in rows)}
-    record["findings"] = list(dict.fromkeys(one for row in rows for one in row["findings"]))
-    bad = bool(record["failed"] or record["findings"] or any("ended" in row for row in rows))
-    if not arguments.tests:
-        whole = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps({**whole, arguments.sanitize: record}, indent=1, sort_keys=True) + "\n")
-    print(f"{arguments.sanitize}: {sums['passed']} passed, {sums['skipped']} skipped, {record['failed']} failed, "
+    wanted, before = arguments.tests or files(), {} if arguments.tests else done_before(arguments.sanitize, record)
+    for file in wanted:
+        record["files"][file] = before.get(file) or tested(file, room, sanitizers, arguments.preload)
+        print(f"{file}: {json.dumps(record['files'][file])}", flush=True)
+        summed(record, [one for one in wanted if one not in record["files"]])
+        if not arguments.tests:
+            written(arguments.sanitize, record)
+    print(f"{arguments.sanitize}: {record['passed']} passed, {record['skipped']} skipped, {record['failed']} failed, "
           f"{len(record['findings'])} findings")  # fmt: skip
-    return int(bad)
+    return int(bool(record["failed"] or record["findings"] or any("ended" in row for row in record["files"].values())))
+
+
+def summed(record: dict[str, Any], left: list[str]) -> None:
+    """Bring the sums of a record up to date, and what is left to do."""
+    rows = record["files"].values()
+    record |= {key: sum(row[key] for row in rows) for key in ("passed", "skipped")}
+    record["failed"] = sum(len(row["failed"]) for row in rows)
+    record["findings"] = list(dict.fromkeys(one for row in rows for one in row["findings"]))
+    record["not_run"] = left
+
+
+def done_before(name: str, record: dict[str, Any]) -> dict[str, Any]:
+    """Files that an unfinished run of the same commit, compiler and libraries has done."""
+    old = json.loads(RESULTS.read_text()).get(name, {}) if RESULTS.exists() else {}
+    same = all(old.get(key) == record[key] for key in ("commit", "compiler", "python", "torch", "left_out"))
+    return old["files"] if same and old.get("not_run") and not record["commit"].endswith("-dirty") else {}
+
+
+def written(name: str, record: dict[str, Any]) -> None:
+    """The record among those of the other sanitizers; nobody ever sees half a file."""
+    whole = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    part = RESULTS.with_suffix(".part")
+    part.write_text(json.dumps({**whole, name: record}, indent=1, sort_keys=True) + "\n")
+    part.replace(RESULTS)
 
 
 if __name__ == "__main__":

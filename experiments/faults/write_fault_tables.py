@@ -74,6 +74,7 @@ def sanitized(found: dict[str, Any]) -> str:
     for name, one in found.items():
         ends = {file: row["ended"].splitlines()[0] for file, row in one["files"].items() if "ended" in row}
         ends = {file: text for file, text in ends.items() if not one["files"][file]["failed"]}
+        ends |= dict.fromkeys(one.get("not_run", ()), "not run yet")
         left = [f"`{what}`: {why}" for what, why in sorted({**one["left_out"], **ends}.items())]
         if left:
             parts.append(
