@@ -37,10 +37,11 @@ SANITIZE ?= address,undefined
 sanitize: $(VENV)/installed-test
 	$(MAKE) -f cpp_ext/sanitize.mk PYTHON=$(BIN)/python SANITIZE=$(SANITIZE)
 
-# README's and the docs' result tables, and the list of experiments, from experiments/results
+# README's and the docs' result tables, the list of experiments, and the figures on faults
 tables: $(VENV)/installed
 	$(BIN)/python experiments/write_tables.py
 	$(BIN)/python docs/write_pages.py
+	$(BIN)/python experiments/faults/write_fault_tables.py
 
 # The site, in build/site. A warning is an error, and so is a public name that the reference lacks. No network but for the packages.
 docs: $(VENV)/installed-docs

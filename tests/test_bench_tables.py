@@ -52,3 +52,15 @@ def test_steps_are_shown_in_seconds_beside_their_ratios(tables):
         "ratio": {"full": 2.0},
     }
     assert "| cached: 0.5 s, 3 MiB | 2.0x full |" in tables.mixtures([row])
+
+
+def test_steps_of_several_processes_beside_those_of_one(tables):
+    pair = {"1 process": {"median": 3.0}, "2 processes": {"median": 2.0}}
+    row = {"what": "training", "case": "ncn/cora-ncn", "batch": 1152, "unit": "step", "units": 10, "loss_difference": None}
+    row |= {"times": pair, "processes": 2, "ratio": 1.5}
+    expected = "| a training step | ncn/cora-ncn | 1152 | 0.3 | 2 | 0.2 | 1.50x | dropout |"
+    assert tables.processes([row]).splitlines()[2] == expected
+    assert tables.processes([row | {"loss_difference": [0.0, 3e-7]}]).endswith("| 1.50x | 0.0e+00; 3.0e-07 |")
+    blocks = row | {"what": "orbit blocks", "case": "orbits", "nodes": 1200, "edges": 9000, "units": 4}
+    expected = "| a block of orbit adjacencies, of 4 | power law, 1,200 nodes, 9,000 edges |  | 0.75 | 2 | 0.5 | 1.50x |  |"
+    assert tables.processes([blocks]).splitlines()[2] == expected

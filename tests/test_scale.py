@@ -57,6 +57,20 @@ def test_larger_sizes_are_left_out_after_a_stop(monkeypatch, tmp_path):
     bench.main()
     rows = json.loads((tmp_path / "x.json").read_text())["rows"]
     assert [(row["edges"], row["stopped"]) for row in rows] == [(1000, "more than 0.01 s")]
+    monkeypatch.setattr(bench, "RESULTS", tmp_path)
+    monkeypatch.setattr(bench, "commit", lambda: "none")
+    for case in ("simple", "csr"):  # another one is added, the same one is replaced
+        monkeypatch.setattr(sys, "argv", [*words, "--add", "--only", case, "--threads", str(threads_of(tmp_path))])
+        bench.main()
+    rows = json.loads((tmp_path / "x.json").read_text())["rows"]
+    assert [row["case"] for row in rows] == ["simple", "csr"]
+    monkeypatch.setattr(bench, "commit", lambda: "another")
+    with pytest.raises(SystemExit, match="measured with commit none, this is another"):
+        bench.main()
+
+
+def threads_of(folder):
+    return json.loads((folder / "x.json").read_text())["machine"]["threads"]
 
 
 def test_every_row_has_a_name_in_the_table(shards):

@@ -1,11 +1,12 @@
 """Time and memory of every operator from 10^4 to 10^7 edges, and what divides into parts without changing results.
 
     python experiments/bench/bench_scale.py [--edges 1e4 1e5 1e6 1e7] [--only csr orbits ...] [--threads 1] [--rounds 3]
-           [--seconds 300] [--memory_gib 12] [--name scale]
+           [--seconds 300] [--memory_gib 12] [--name scale] [--add]
 
 Each operator and size runs in a process of its own: seconds of a call (median of the rounds), nanoseconds a unit of work, and
 the memory above that before the call, above what its input takes. A process that takes longer than --seconds (graph
-included) or more memory than --memory_gib is stopped, and larger sizes of that operator are left out.
+included) or more memory than --memory_gib is stopped, and larger sizes of that operator are left out. With --add, a
+measurement goes on where another one of the same commit has ended, with other operators or sizes.
 
 Then work is divided into parts, here one after the other, and put together again: equal bits or the largest difference
 (scale_shards.py), and how many nodes of others the parts need.
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peak import peak_of, resident, write
+from peak import RESULTS, commit, peak_of, resident, write
 from scale_cases import CASES
 from scale_shards import CHECKS, ghosts
 
@@ -80,6 +81,22 @@ def bounded(name: str, edges: int, options: argparse.Namespace) -> Row:
     return json.loads(said.splitlines()[-1])
 
 
+def measured_before(name: str, threads: int) -> list[Row]:
+    """The rows of results/NAME.json.
+
+    Raises:
+        SystemExit: where they are of another commit, or of another number of threads.
+    """
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return []
+    found = json.loads(path.read_text())
+    for key, own in (("commit", commit()), ("threads", threads)):
+        if found["machine"][key] != own:
+            sys.exit(f"{path} was measured with {key} {found['machine'][key]}, this is {own}; leave out --add")
+    return found["rows"]
+
+
 def _size(process: int) -> int:
     try:
         return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * 4096
@@ -96,6 +113,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=300.0, help="for one operator and size, the graph included")
     parser.add_argument("--memory_gib", type=float, default=12.0, help="of one process, the graph included")
     parser.add_argument("--name", default="scale", help="results/NAME.json")
+    parser.add_argument("--add", action="store_true", help="keep what results/NAME.json has of other operators and sizes")
     parser.add_argument("--case", choices=list(CASES), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -103,9 +121,11 @@ def main() -> None:
     if options.case is not None:
         print(json.dumps(measured(options.case, sizes[0], options.rounds, options.seconds)))
         return
-    rows: list[Row] = []
+    rows = measured_before(options.name, options.threads) if options.add else []
 
     def told(row: Row) -> None:
+        same = ("what", "case", "edges", "check", "graph", "parts", "hops")
+        rows[:] = [one for one in rows if any(one.get(key) != row.get(key) for key in same)]
         rows.append(row)
         print(json.dumps(row), flush=True)
         write(options.name, rows)  # type: ignore[arg-type]

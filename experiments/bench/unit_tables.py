@@ -82,3 +82,20 @@ def mixtures(rows: list[Row]) -> str:
         return [r["what"], on, beside(r["times"]), ratios(r)]
 
     return table(HEADS, [cells(r) for r in rows])
+
+
+def processes(rows: list[Row]) -> str:
+    """Of bench_processes.py: seconds a step or a block, alone and together."""
+    heads = ["what", "on", "joint batch", "alone, s", "processes", "together, s", "faster", "losses apart by: first step; any"]
+
+    def cells(r: Row) -> list[str]:
+        alone, together = (figure(time["median"] / r["units"]) for time in r["times"].values())
+        trains = r["what"] == "training"
+        on = r["case"] if trains else f"power law, {r['nodes']:,} nodes, {r['edges']:,} edges"
+        what = "a training step" if trains else f"a block of orbit adjacencies, of {r['units']}"
+        apart = r.get("loss_difference")
+        shown = ("dropout" if apart is None else "; ".join(f"{one:.1e}" for one in apart)) if trains else ""
+        batch = str(r["batch"]) if trains else ""
+        return [what, on, batch, alone, str(r["processes"]), together, f"{r['ratio']:.2f}x", shown]
+
+    return table(heads, [cells(r) for r in rows])

@@ -265,7 +265,10 @@ PAGES = {
     "walk-tokens": {"walks": ("Walks, induced edges and tokens", unit_tables.walks)},
     "influence": {"influence": ("Influence by hop", unit_tables.influence)},
     "city-networks": {"eccentricity": ("Eccentricity in balls of 16 hops", unit_tables.eccentricity)},
-    "scale": {"scale": ("Operators from 10⁴ to 10⁷ edges, and their work in parts", scale_tables.scale)},
+    "scale": {
+        "processes": ("Training and orbit blocks by several processes", unit_tables.processes),
+        "scale": ("Operators by the number of edges, and their work in parts", scale_tables.scale),
+    },
     "gmope": {"gmope": ("Experts in one pass, and tuning with a cache", unit_tables.mixtures)},
 }
 
@@ -279,8 +282,8 @@ def text(page: str) -> str:
             continue
         found = json.loads(file.read_text())
         machine = found["machine"]
-        threads, how = f"{machine['threads']} threads", "all implementations in turn in one process"
-        if name == "distributed":
+        threads, how = f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}", "all implementations in turn in one process"
+        if name in ("distributed", "processes"):
             threads, how = "one thread a process", "one process and several in turn"
         elif name == "scale":
             how = "each operator and size in a process of its own"

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from graphkit.data.edge_columns import choose_columns, is_header, split_number
+from graphkit.data.edge_columns import Columns, choose_columns, is_header, split_number
 from graphkit.data.triples import text_lines
 from graphkit.errors import DataWarning, UserError, nearest
 
@@ -18,6 +18,8 @@ __all__ = ["Edge", "delimiter_of", "text_edges", "text_table"]
 #: words for delimiters, also those that a shell or YAML would swallow; None is any run of blanks
 DELIMITERS: dict[str, str | None] = {"tab": "\t", "comma": ",", "semicolon": ";", "pipe": "|", "blanks": None}
 _SAMPLE = 50  # lines looked at to tell the delimiter
+_ENOUGH = 20  # edges from which a first line that has nothing to do with the others is conspicuous
+_DIGIT = re.compile(r"\d")
 _WEIGHT = re.compile(r"[-+]?(\d+\.\d*|\.\d+)([eE][-+]?\d+)?")
 
 
@@ -60,7 +62,20 @@ def text_edges(
     if names is None and len(first[1]) == 3 and not any(column is not None for column in columns.values()):
         rest = [row for row, _ in zip(rows, range(_SAMPLE), strict=False)]
         _refuse_weights([first, *rest], path)
-    for chunk in ([first, *rest], rows):
+    edges = _edges([first, *rest], rows, place, one_relation, path)
+    if names is None and header is None:
+        edges = _noticing_header(edges, first[0], place, path)
+    yield from edges
+
+
+def _edges(
+    begin: Sequence[tuple[int, list[str]]],
+    rows: Iterator[tuple[int, list[str]]],
+    place: Columns,
+    one_relation: str,
+    path: str | os.PathLike[str],
+) -> Iterator[Edge]:
+    for chunk in (begin, rows):
         for number, row in chunk:
             head, tail = row[place.head], row[place.tail]
             relation = one_relation if place.relation is None else row[place.relation]
@@ -69,6 +84,38 @@ def text_edges(
                 raise UserError(f"{path}, line {number}: the {empty} is empty")
             split = None if place.split is None else split_number(row[place.split], f"{path}, line {number}")
             yield Edge(head, relation, tail, split)
+
+
+def _noticing_header(
+    edges: Iterator[Edge], line: int, place: Columns, path: str | os.PathLike[str]
+) -> Iterator[Edge]:
+    """The edges; a warning behind them where the first one seems to be a header in words that are not known.
+
+    No word of a header occurs again. Without relations, an edge apart from all others may look like that, so there all other
+    names have to have digits, and those of the first line none.
+    """
+    first = next(edges)
+    yield first
+    words = {first.head, first.tail} if place.relation is None else {first.head, first.relation, first.tail}
+    apart = place.relation is not None or not _DIGIT.search(first.head + first.tail)
+    count = 1
+    for edge in edges:
+        yield edge
+        count += 1
+        apart = apart and not (edge.head in words or edge.relation in words or edge.tail in words)
+        apart = apart and (place.relation is not None or bool(_DIGIT.search(edge.head) and _DIGIT.search(edge.tail)))
+        if not apart:
+            yield from edges
+            return
+    if apart and count >= _ENOUGH:
+        names = [("head", first.head), ("relation", first.relation), ("tail", first.tail)]
+        named = ", ".join(f"{role} {word!r}" for role, word in names if role != "relation" or place.relation is not None)
+        warnings.warn(
+            f"{path}: line {line} looks like a header, as none of its words occurs again, but is read as an edge; name the columns "
+            f"({named}), or say header=False where it is an edge",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def text_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -47,6 +48,7 @@ class Subject:
         seed: of what is drawn at random.
         minutes: for trying the recommended models on validation; 0: they are not tried.
         source: the task that was loaded, where this one was made from it; a knowledge graph, say.
+        code: Python that loads the task, or ``source`` where that has relations; empty where it is not known.
 
     Example:
         >>> ring = torch.stack([torch.arange(40), (torch.arange(40) + 1) % 40])
@@ -65,6 +67,7 @@ class Subject:
     seed: int = 0
     minutes: float = 0.0
     source: Any = None
+    code: str = ""
 
     @property
     def sample(self) -> int | None:
@@ -132,11 +135,13 @@ def subject_of(
     if task == "node":
         if path.is_file() and path.suffix == ".npz":  # as ``graphkit data build-city`` writes it
             _refuse(f"{name} is a city with splits of its own", root=root, **made, **given)
-            return NodeSubject(CityGraph.load(path).task(), **_of_nodes(settings))
+            code = _call("gk.data.city_graph.CityGraph.load", name) + ".task()"
+            return NodeSubject(CityGraph.load(path).task(), code=code, **_of_nodes(settings))
         if path.is_file() and path.suffix not in (".yaml", ".yml"):
             raise UserError(f"{name} is a file of edges, which has no labels; leave out --task")
         _refuse(f"{name} is a data set", **given)
-        return NodeSubject(load(name, root=root, task="node", **made), **_of_nodes(settings))
+        loaded = load(name, root=root, task="node", **made)
+        return NodeSubject(loaded, code=_call("gk.load", name, root=root, task="node", **made), **_of_nodes(settings))
     if path.is_file() and path.suffix not in (".yaml", ".yml"):
         _refuse(f"{name} is a file", root=root)
         table = EdgeTable.read(path, **given)
@@ -144,11 +149,12 @@ def subject_of(
             raise UserError(f"{name} has no edge between two different nodes; an analysis needs a graph with edges")
         options: dict[str, Any] = {} if split is None else {"split": split}
         links = table.link_task(seed=split_seed or 0, **options)
+        settings |= _of_file(table, name, given, {"seed": split_seed or 0, **options})
     elif path.suffix.lower() in _FILES:
         raise UserError(f"{name} does not exist; give the path of a file of edges, or the name of a data set")
     else:
         _refuse(f"{name} is a data set", **given)
-        source = _loaded(name, root, made)
+        source, settings["code"] = _loaded(name, root, made)
         links = as_link_task(source)
         settings["source"] = source
     return Subject(links, resource_allocation(links), "resource allocation", **settings)
@@ -165,14 +171,39 @@ def _refuse(what: str, **options: Any) -> None:
             raise UserError(f"{what}; leave out --{option}")
 
 
-def _loaded(name: str, root: Any, made: dict[str, Any]) -> Any:
+def _loaded(name: str, root: Any, made: dict[str, Any]) -> tuple[Any, str]:
+    """The task and the Python that loads it."""
     entry = card(name)
     try:
         task_kind(entry, "link")
     except UserError:
         _refuse(f"{name} has a split of its own", **made)
-        return load(name, root=root)
-    return load(name, root=root, task="link", **made)
+        return load(name, root=root), _call("gk.load", name, root=root)
+    return load(name, root=root, task="link", **made), _call("gk.load", name, root=root, task="link", **made)
+
+
+def _of_file(table: EdgeTable, name: str, given: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    """What the recommendation goes by for a file of edges: with relations, it is a knowledge graph."""
+    if len(table.relations) > 1 and table.splits is None:
+        try:
+            source = table.knowledge_graph_task(seed=options["seed"])
+        except UserError:  # too few facts to split
+            pass
+        else:
+            return {"source": source, "code": _call("gk.load", file=name, **given, seed=options["seed"])}
+    return {"code": _call(f"{_call('gk.data.EdgeTable.read', name, **given)}.link_task", **options)}
+
+
+def _call(function: str, *values: Any, **options: Any) -> str:
+    """A call as it is written in Python, without options that are None."""
+
+    def written(value: Any) -> str:
+        value = os.fspath(value) if isinstance(value, os.PathLike) else value
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+    said = [written(value) for value in values]
+    said += [f"{key}={written(value)}" for key, value in options.items() if value is not None]
+    return f"{function}({', '.join(said)})"
 
 
 def as_link_task(task: Any) -> LinkTask:

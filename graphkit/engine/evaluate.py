@@ -12,7 +12,7 @@ from graphkit.engine.options import accepted, check_options
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.engine.seeding import preserved_rng
 from graphkit.engine.state import selection_score
-from graphkit.errors import UserError
+from graphkit.errors import UserError, nearest
 
 __all__ = ["evaluate", "load_model"]
 
@@ -98,6 +98,11 @@ def trainings(
         UserError: when there is none.
     """
     found = directory.trainings()
+    if not directory.path.exists():
+        near = [one.name for one in directory.path.parent.glob("*") if one.is_dir()]
+        said = nearest(directory.path.name, near, "folder")
+        hint = said if "did you mean" in said else "there is no such folder"
+        raise UserError(f"{directory.path} holds no trained model: {hint}; give the folder that graphkit run wrote")
     if not found:
         raise UserError(f"{directory.path} holds no trained model (no seed-K/best.safetensors); is it a run directory?")
     for what, wanted, place in (("seed", seed, 0), ("fold", fold, 1)):

@@ -32,6 +32,7 @@ class NodeSubject:
         hops: up to which influence is measured.
         seed: of what is drawn at random.
         minutes: for trying the recommended models on validation; 0: they are not tried.
+        code: Python that loads the task; empty where it is not known.
 
     Example:
         >>> import torch
@@ -48,6 +49,7 @@ class NodeSubject:
     hops: int = 16
     seed: int = 0
     minutes: float = 0.0
+    code: str = ""
 
     @cached_property
     def homophily(self) -> Homophily | None:

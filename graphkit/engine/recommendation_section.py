@@ -54,7 +54,7 @@ def recommendation_section(subject: Subject | NodeSubject) -> Section | None:
     if subject.minutes > 0:
         blocks += _tried(found, bake_off(task, found, minutes=subject.minutes, seed=subject.seed))
     else:
-        blocks.append(Code(_script(task.name, found, isinstance(subject, NodeSubject)), "python"))
+        blocks.append(Code(_script(subject.code, found), "python"))
     return Section("Recommendation", blocks)
 
 
@@ -100,12 +100,13 @@ def _tried(found: Sequence[Recommendation], trials: Sequence[Trial]) -> list[Blo
     ]
 
 
-def _script(name: str, found: Sequence[Recommendation], nodes: bool) -> str:
+def _script(code: str, found: Sequence[Recommendation]) -> str:
+    """Python that trains the first recommendation; a task that came as an object, or of a run, is at hand already."""
     first = found[0]
     options = "".join(f", {key}={value!r}" for key, value in first.options.items())
     train = "".join(f", {key}={value!r}" for key, value in first.train.items())
-    task = f'gk.load("{name}", task="node")' if nodes else f'gk.load("{name}")'
+    task = f"task = {code}" if code else "# task: the one that was analysed"
     return (
-        f"import graphkit as gk\nfrom graphkit.models import {first.model}\n\ntask = {task}\n"
+        f"import graphkit as gk\nfrom graphkit.models import {first.model}\n\n{task}\n"
         f"run = gk.fit({first.model}.for_task(task{options}), task, epochs=100{train})\nprint(run.valid)"
     )

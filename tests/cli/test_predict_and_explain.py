@@ -151,3 +151,8 @@ def test_mistakes_get_one_line_and_status_2(run, capsys, words, message):
     assert main([str(run) if word == "RUN" else word for word in words]) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("graphkit: ") and message in shown and len(shown.splitlines()) == 1
+
+
+def test_a_misspelt_folder_of_a_run(run, capsys):
+    assert main(["predict", f"{run}s", *ONE]) == 2
+    assert f"unknown folder '{run.name}s'; did you mean '{run.name}'" in capsys.readouterr().err

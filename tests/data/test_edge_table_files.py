@@ -84,6 +84,32 @@ def test_a_hash_after_the_first_edge_is_told_when_it_looks_like_an_edge(tmp_path
     assert len(EdgeTable.read(written(tmp_path, "bob\twrote\t#love\n#love\tis\ttag\n"), comment=None).triples) == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "form", "told"),
+    [
+        ("who\thow\twhom", "p{0}\tr{1}\tp{1}", True),
+        ("a\tb", "p{0}\tp{1}", True),
+        ("p99\tr9\tp98", "p{0}\tr{1}\tp{1}", True),  # a relation and two names of its own
+        ("p99\tr1\tp98", "p{0}\tr{1}\tp{1}", False),
+        ("p1\tr9\tp98", "p{0}\tr{1}\tp{1}", False),
+        ("p98\tp99", "p{0}\tp{1}", False),  # an edge apart
+        ("ann\tbob", "cid{0}\tdora", False),
+        ("a\tp1", "p{0}\tp{1}", False),
+    ],
+)
+def test_a_first_line_that_looks_like_a_header_is_told(tmp_path, first, form, told, recwarn):
+    rows = [form.format(i, i % 5) for i in range(30)]
+    path = written(tmp_path, "\n".join([first, *rows]), "x.tsv")
+    assert len(EdgeTable.read(path).triples) == 31  # it stays an edge
+    said = [str(one.message) for one in recwarn if "looks like a header" in str(one.message)]
+    assert len(said) == told
+    if told:
+        assert "line 1 looks like a header" in said[0] and f"head {first.split()[0]!r}" in said[0]
+    EdgeTable.read(path, header=False)
+    EdgeTable.read(written(tmp_path, "\n".join([first, *rows[:10]]), "y.tsv"))  # too few to say
+    assert sum("looks like a header" in str(one.message) for one in recwarn) == told
+
+
 def test_a_column_or_files_give_the_split(tmp_path):
     whole = written(tmp_path, "head\trelation\ttail\tsplit\na\tr\tb\ttrain\nb\tr\tc\tVal\nc\tr\ta\ttest\n")
     table = EdgeTable.read(whole)

@@ -123,6 +123,28 @@ def test_analyze_says_how_to_go_on():
     assert "gk.fit(NCNC.for_task(task" in code.text and "only 0 % of the validation edges" in section.blocks[1].text
 
 
+    assert "task: the one that was analysed" in code.text and "gk.load" not in code.text
+
+
+def test_the_code_for_a_file_loads_that_file(tmp_path):
+    """Relations make a knowledge graph of it, and what it says can be run."""
+    pairs = [(f"a{i}", f"a{(3 * i + k) % 40}") for i in range(40) for k in (1, 2, 3)]
+    facts, edges = tmp_path / "it's.tsv", tmp_path / "edges.csv"
+    facts.write_text("who\thow\twhom\n" + "".join(f"{a}\t{'rs'[i % 2]}\t{b}\n" for i, (a, b) in enumerate(pairs)))
+    edges.write_text("".join(f"{a},{b}\n" for a, b in pairs))
+    columns = {"head": "who", "relation": "how", "tail": "whom"}
+    for file, given, first, kind in (
+        (facts, columns, "NBFNet", "KnowledgeGraphTask"),
+        (edges, {"head": 1, "tail": 0}, "NC", "LinkTask"),
+    ):
+        section = gk.analyze(file, columns=given, split_seed=3).section("Recommendation")
+        code = next(block.text for block in section.blocks if isinstance(block, Code))
+        assert f"import {first}" in code, code
+        made = {}
+        exec(code.partition("run = ")[0], made)
+        assert type(made["task"]).__name__ == kind and made["task"].name == file.stem
+
+
 def test_links_to_sections_in_markdown():
     page = markdown_page(
         gk.engine.report_blocks.Headline("x"), [Section("A", [Paragraph("Because.", sees=["Hops needed"])])], plots={}

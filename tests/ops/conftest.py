@@ -1,5 +1,6 @@
 """Makes the samples beside the tests importable, and runs a test once for every backend that is installed."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -23,8 +24,11 @@ def backend(request):
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Small tensors gain nothing from threads and suffer where cores are shared; tests of threading set their own number."""
+    """Small tensors gain nothing from threads and suffer where cores are shared; tests of threading set their own number.
+
+    With GRAPHKIT_TEST_THREADS all tests have threads, for a sanitizer that looks for data races (experiments/faults).
+    """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("GRAPHKIT_TEST_THREADS", "1")))
     yield
     torch.set_num_threads(before)
