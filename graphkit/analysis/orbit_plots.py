@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -138,8 +139,9 @@ def _frame(x: int, y: int) -> Any:
 
 
 def _short(value: float, signed: bool) -> str:
-    text = f"{value:+.2f}" if signed else f"{value:.2f}"
-    return text.replace("0.", ".", 1)
+    """Two decimals, or one where two digits stand before them: a cell holds five characters. No zero before the point."""
+    text = f"{value:{'+' if signed else ''}.{1 if abs(value) >= 9.995 else 2}f}"
+    return re.sub(r"^([+-]?)0\.", r"\1.", text)
 
 
 def _ink(value: float, low: float, high: float, reference: float | None) -> str:

@@ -62,6 +62,13 @@ def test_pictures_are_drawn(tmp_path):
     assert sum(frames) == 13
 
 
+def test_numbers_in_the_cells_are_those_of_the_scores():
+    pytest.importorskip("matplotlib")
+    values = dict(zip(ops.ORBIT_KEYS, (-10.38, 20.04, -0.5, 0.0, 9.996, -3.207), strict=False))
+    shown = {text.get_text() for axis in plot_key_scores(values, reference=0.0).axes[:2] for text in axis.texts}
+    assert shown == {"-10.4", "+20.0", "-.50", "+.00", "+10.0", "-3.21"}
+
+
 def test_mistakes():
     pytest.importorskip("matplotlib")
     with pytest.raises(UserError, match="expected keys of"):
