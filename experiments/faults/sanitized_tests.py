@@ -62,9 +62,12 @@ def environment(preload: Sequence[str], sanitizers: Sequence[str], reports: Path
     }
 
 
-def findings(folder: Path) -> list[str]:
-    """One line for each report in a folder, repeated ones once."""
-    found: dict[str, None] = {}
+def findings(folder: Path, said: str = "") -> list[str]:
+    """One line for each report in a folder, and of undefined behaviour in what a process said; repeated ones once.
+
+    Beside the address sanitizer GCC's undefined one takes no path for its reports and writes them to standard error.
+    """
+    found: dict[str, None] = dict.fromkeys(line.replace(str(ROOT) + "/", "") for line in _UNDEFINED.findall(said))
     for path in sorted(folder.glob("report.*")):
         text = path.read_text("utf-8", "replace")
         lines = _UNDEFINED.findall(text) or _SUMMARY.findall(text) or text.strip().splitlines()[:1]
@@ -87,7 +90,7 @@ def planted(room: Path, sanitizers: Sequence[str], preload: Sequence[str]) -> di
                 done = subprocess.run(
                     [sys.executable, "-c", code], cwd=room, env=variables, capture_output=True, text=True
                 )
-                found = findings(Path(folder))
+                found = findings(Path(folder), done.stderr)
             right = not found and done.returncode == 0 if expected is None else any(expected in one for one in found)
             if not right:
                 sys.exit(f"planted {fault}: expected {expected or 'no report'}, found {found or done.stderr[-2000:]}")
@@ -100,7 +103,7 @@ def tested(file: str, room: Path, sanitizers: Sequence[str], preload: Sequence[s
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         left_out = [word for test in LEFT_OUT if test.startswith(file) for word in ("--deselect", test)]
-        words = ["-q", "-n", "0", "-p", "no:cacheprovider", f"--junitxml={folder / 'counts.xml'}", *left_out, file]
+        words = ["-q", "-s", "-n", "0", "-p", "no:cacheprovider", f"--junitxml={folder / 'counts.xml'}", *left_out, file]
         begin = time.monotonic()
         with (folder / "said").open("wb") as out:
             child = subprocess.Popen(
@@ -114,13 +117,14 @@ def tested(file: str, room: Path, sanitizers: Sequence[str], preload: Sequence[s
                     child.kill()
                 over, status, used = os.wait4(child.pid, os.WNOHANG)
             child.returncode = os.waitstatus_to_exitcode(status)
+        said = (folder / "said").read_text("utf-8", "replace")
         row: dict[str, Any] = {
             **counts(folder / "counts.xml"), "seconds": round(time.monotonic() - begin, 1),
-            "peak_mib": used.ru_maxrss // 1024, "findings": findings(folder),
+            "peak_mib": used.ru_maxrss // 1024, "findings": findings(folder, said),
         }  # fmt: skip
         # pytest's own 0: all passed, 5: nothing to run; a report has been counted already
         if child.returncode not in (0, 5) and not row["findings"]:
-            row["ended"] = f"status {child.returncode}: {(folder / 'said').read_text('utf-8', 'replace')[-3000:]}"
+            row["ended"] = f"status {child.returncode}: {said[-3000:]}"
         return row
 
 
