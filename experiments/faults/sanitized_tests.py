@@ -103,7 +103,17 @@ def tested(file: str, room: Path, sanitizers: Sequence[str], preload: Sequence[s
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         left_out = [word for test in LEFT_OUT if test.startswith(file) for word in ("--deselect", test)]
-        words = ["-q", "-s", "-n", "0", "-p", "no:cacheprovider", f"--junitxml={folder / 'counts.xml'}", *left_out, file]
+        words = [
+            "-q",
+            "-s",
+            "-n",
+            "0",
+            "-p",
+            "no:cacheprovider",
+            f"--junitxml={folder / 'counts.xml'}",
+            *left_out,
+            file,
+        ]
         begin = time.monotonic()
         with (folder / "said").open("wb") as out:
             child = subprocess.Popen(
