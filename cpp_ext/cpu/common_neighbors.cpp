@@ -4,6 +4,8 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/util/Exception.h>
 
+#include <algorithm>
+#include <cstring>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -72,7 +74,7 @@ class Lists {
       if (offset.back() > room) buffer.reset(new int32_t[room = offset.back()]);
       int32_t* to = buffer.get();
       of.each(begin, end, [&](int64_t p, const int32_t* list, int64_t size, int64_t) {
-        std::memcpy(to + offset[p - begin], list, size * sizeof(int32_t));
+        std::copy_n(list, size, to + offset[p - begin]);
         at_[p] = to + offset[p - begin], size_[p] = size;
       });
       if (end - begin == of.P) {
@@ -85,7 +87,7 @@ class Lists {
         each_block(end - begin, [&](int64_t from, int64_t last, int64_t) {
           for (int64_t k = from; k < last; ++k) {
             const int64_t p = begin + k;
-            std::memcpy(kept + offset[k], at_[p], size_[p] * sizeof(int32_t));
+            std::copy_n(at_[p], size_[p], kept + offset[k]);
             at_[p] = kept + offset[k];
           }
         });
@@ -293,8 +295,8 @@ class Sums {
     if (x.dtype == Real::kBfloat16) scratch_.assign(int64_t(torch::stable::get_num_threads()), std::vector<uint8_t>(row_bytes_ + 64));
   }
   void* begin(int64_t r, int64_t slot) {
-    void* row = scratch_.empty() ? out_ + r * row_bytes_ : scratch_[slot].data();
-    std::memset(row, 0, row_bytes_);
+    uint8_t* row = scratch_.empty() ? out_ + r * row_bytes_ : scratch_[slot].data();
+    std::fill_n(row, row_bytes_, uint8_t{0});  // memset may not be given the null pointer of no channels at all
     return row;
   }
   void end(int64_t r, int64_t slot) {
@@ -358,7 +360,7 @@ Tensor zeros(const Tensor& like, int64_t rows, int64_t F, int64_t bytes) {
   Tensor made = torch::stable::new_empty(like, {rows, F}, like.scalar_type());
   ask_for_large_pages(made.data_ptr(), rows * F * bytes);
   uint8_t* to = static_cast<uint8_t*>(made.data_ptr());
-  torch::stable::parallel_for(0, rows, 4096, [&](int64_t begin, int64_t end) { std::memset(to + begin * F * bytes, 0, (end - begin) * F * bytes); });
+  torch::stable::parallel_for(0, rows, 4096, [&](int64_t begin, int64_t end) { std::fill_n(to + begin * F * bytes, (end - begin) * F * bytes, uint8_t{0}); });
   return made;
 }
 
@@ -405,7 +407,7 @@ Tensor cn_spread(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::option
     if (offset.back() > room) buffer.reset(new int32_t[room = offset.back()]);
     int32_t* lists = buffer.get();
     of.each(begin, end, [&](int64_t p, const int32_t* list, int64_t size, int64_t) {
-      std::memcpy(lists + offset[p - begin], list, size * sizeof(int32_t));
+      std::copy_n(list, size, lists + offset[p - begin]);
       sizes[p - begin] = size;
     });
     some.clear();
@@ -532,7 +534,7 @@ std::tuple<Tensor, Tensor> weighted_pool_backward(Tensor ptr, Tensor node, std::
     const int64_t step = std::max<int64_t>(256, (N + lists.entries) / 256 + 1), tasks = (N + lists.entries + step - 1) / step;
     run_tasks(tasks, task_slots(tasks), [&](int64_t task, int64_t) {
       const int64_t first = row_of_item(start, N, task * step), last = task + 1 == tasks ? N : row_of_item(start, N, (task + 1) * step);
-      std::memset(to + first * row_bytes, 0, (last - first) * row_bytes);
+      std::fill_n(to + first * row_bytes, (last - first) * row_bytes, uint8_t{0});
       for (int64_t u = first; u < last; ++u)
         if (start[u] < start[u + 1]) pool_kernels().gather(g, by.rows(u, bytes), to + u * row_bytes);
     });

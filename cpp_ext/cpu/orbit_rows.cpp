@@ -108,7 +108,7 @@ std::tuple<Tensor, Tensor, std::vector<Tensor>, Tensor, Tensor, Tensor> rows_as(
       }
       const int64_t at = turn.pass(b, size);
       for (int64_t r = first; r < last; ++r) start2[r + 1] = at + ends[r - first];
-      std::memcpy(cols + at, found[slot].get(), size * sizeof(int32_t));
+      std::copy_n(found[slot].get(), size, cols + at);
     });
   }
 
