@@ -56,7 +56,7 @@ def test_reports_and_counts_are_read(module, tmp_path):
     )
     found = ["ThreadSanitizer: data race a.cpp:3 in f", "b.cpp:7:1: runtime error: shift exponent 40"]
     assert tests.findings(tmp_path) == found
-    said = f"12 passed\n{tests.ROOT}/c.cpp:9:2: runtime error: signed integer overflow\n"
+    said = f"12 passed\n..{tests.ROOT}/c.cpp:9:2: runtime error: signed integer overflow\n"
     assert tests.findings(tmp_path, said) == ["c.cpp:9:2: runtime error: signed integer overflow", *found]
     (tmp_path / "counts.xml").write_text(
         "<testsuites><testsuite><testcase classname='a' name='x'/><testcase classname='a' name='y'><failure/></testcase>"

@@ -42,7 +42,7 @@ PLANTED = {
 }
 _SECONDS = 1200
 _SUMMARY = re.compile(r"^SUMMARY: (\w+Sanitizer: .*)$", re.MULTILINE)
-_UNDEFINED = re.compile(r"^(\S+: runtime error: .*)$", re.MULTILINE)
+_UNDEFINED = re.compile(r"^\.*([^\s.]\S*: runtime error: .*)$", re.MULTILINE)  # behind dots of pytest
 
 
 def environment(preload: Sequence[str], sanitizers: Sequence[str], reports: Path) -> dict[str, str]:
