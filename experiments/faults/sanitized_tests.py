@@ -58,7 +58,7 @@ def environment(preload: Sequence[str], sanitizers: Sequence[str], reports: Path
         # CPython never frees some of its memory, so leaks are not looked for; 64 MiB of freed memory are kept to see its use
         "ASAN_OPTIONS": f"{shared}:detect_leaks=0:quarantine_size_mb=64:allocator_may_return_null=1",
         "UBSAN_OPTIONS": f"{shared}:print_stacktrace=1",
-        "TSAN_OPTIONS": f"{shared}:halt_on_error=0:history_size=4",
+        "TSAN_OPTIONS": f"{shared}:halt_on_error=0:history_size=4:suppressions={ROOT / 'cpp_ext' / 'sanitize_thread.txt'}",
     }
 
 
