@@ -23,9 +23,9 @@ if str(ROOT) not in sys.path:
 
 from scipy import stats  # noqa: E402
 
+from experiments.marked_page import write_between  # noqa: E402
 from graphkit.datasets import card  # noqa: E402
 from graphkit.engine.run_directory import read_lines  # noqa: E402
-from graphkit.files import atomic_write  # noqa: E402
 
 RESULTS = ROOT / "experiments" / "results"
 PAGE = ROOT / "docs" / "adpa.md"
@@ -72,16 +72,7 @@ def main(argv: Sequence[str] | None = None, results: Path = RESULTS, page: Path 
     arguments = parser.parse_args(argv)
     rows = [list(read_lines(results / f"{name}.jsonl")) for name in (DIRECTED, UNDIRECTED)]
     new = text(*rows, nodes=int(card("chameleon/filtered_directed").statistics["nodes"]))
-    before = page.read_text("utf-8")
-    head, rest = before.split(BEGIN, 1)
-    after = f"{head}{BEGIN}\n{new}\n{END}{rest.split(END, 1)[1]}"
-    if arguments.check:
-        if after != before:
-            print(f"{page}: out of date; run python experiments/adpa/directions.py", file=sys.stderr)
-        return int(after != before)
-    with atomic_write(page) as file:
-        file.write(after.encode())
-    return 0
+    return write_between(page, BEGIN, END, new, check=arguments.check, command="experiments/adpa/directions.py")
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ if str(ROOT) not in sys.path:
 
 from scipy import stats  # noqa: E402
 
+from experiments.marked_page import write_between  # noqa: E402
 from graphkit.engine.run_directory import read_lines  # noqa: E402
-from graphkit.files import atomic_write  # noqa: E402
 
 RECORD = ROOT / "experiments" / "results" / "gmope" / "leave_one_out.jsonl"
 PAGE = ROOT / "docs" / "gmope.md"
@@ -218,17 +218,7 @@ def main(argv: Sequence[str] | None = None, record: Path = RECORD, page: Path = 
     if arguments.show:
         print(new)
         return 0
-    before = page.read_text("utf-8")
-    head, rest = before.split(BEGIN, 1)
-    tail = rest.split(END, 1)[1]
-    after = f"{head}{BEGIN}\n{new}\n{END}{tail}"
-    if arguments.check:
-        if after != before:
-            print(f"{page}: out of date; run python experiments/gmope/claims.py", file=sys.stderr)
-        return int(after != before)
-    with atomic_write(page) as file:
-        file.write(after.encode())
-    return 0
+    return write_between(page, BEGIN, END, new, check=arguments.check, command="experiments/gmope/claims.py")
 
 
 if __name__ == "__main__":
