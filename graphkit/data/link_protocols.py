@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit.data.edge_split import split_edges
+from graphkit.data.edge_split import split_edges, split_shares, undirected_edges
 from graphkit.data.heart_negatives import heart_negatives
 from graphkit.data.non_edges import NonEdges
 from graphkit.data.random_streams import SPLIT, permutation
@@ -27,6 +27,7 @@ class LinkProtocol:
         metrics: what is measured; the first one selects the epoch.
         about: in one sentence, for the record.
         only: whether the protocol has no other shares.
+        rows: whether each row of the edges is a link of its own, in the order in which they are given.
 
     Example:
         >>> PROTOCOLS["ncn"].metrics[0]
@@ -37,6 +38,7 @@ class LinkProtocol:
     metrics: tuple[str, ...]
     about: str
     only: bool = False
+    rows: bool = False
 
 
 PROTOCOLS = {
@@ -61,8 +63,16 @@ PROTOCOLS = {
         "HeaRT: hard negatives of each edge's own, half of them keep its one node and half the other; split and negatives "
         "are graphkit's own, the published files are not used",
     ),
+    "nbfnet": LinkProtocol(
+        "85/5/10",
+        ("auc", "ap"),
+        "the split of NBFNet's published code: each row of the file is a link, also where two rows join the same nodes (so train "
+        "shows some links of valid and test), cut in the order of torch's generator with seed 0; the seed draws the negatives",
+        only=True,
+        rows=True,
+    ),
 }
-"""By name: ``random``, ``ncn``, ``pooled``, ``heart``."""
+"""By name: ``random``, ``ncn``, ``pooled``, ``heart``, ``nbfnet``."""
 
 
 def link_protocol(name: str) -> LinkProtocol:
@@ -91,14 +101,15 @@ def apply_protocol(
     x: Tensor | None = None,
     heart: Callable[..., tuple[Tensor, Tensor]] = heart_negatives,
 ) -> dict[str, Any]:
-    """Arguments of :class:`LinkTask` for the edges [2, n] of a whole graph, each once.
+    """Arguments of :class:`LinkTask` for the edges [2, n] of a whole graph.
 
     Args:
         name: name of the protocol.
-        edges: [2, n] int64, every edge once.
+        edges: [2, n] int64; directions, repeats and self-loops do not matter, but for ``"nbfnet"``, which takes the rows as they
+            are.
         num_nodes: N.
         split: shares of train, valid and test; None: the usual ones of the protocol.
-        seed: seed of the split and of drawn negatives.
+        seed: seed of the split and of drawn negatives; with ``"nbfnet"`` of the negatives alone.
         num_negatives: negatives an edge; None: 1, with ``heart`` 500.
         x: [N, F] features, which HeaRT's negatives use, or None.
         heart: makes HeaRT's negatives, see :func:`graphkit.data.heart_negatives`.
@@ -119,10 +130,15 @@ def apply_protocol(
         raise UserError(f"the protocol {name!r} splits {protocol.split}, not {shares!r}; leave out split")
     if num_negatives is not None and name in ("ncn", "pooled"):
         raise UserError(f"the protocol {name!r} has a number of negatives of its own; leave out num_negatives")
-    cut = _ncn_edges if name == "ncn" else split_edges
-    train, valid, test = cut(edges, shares, seed=seed)
+    if protocol.rows:
+        train, valid, test = _published_rows(edges, shares)
+    else:
+        edges = undirected_edges(edges)
+        train, valid, test = (_ncn_edges if name == "ncn" else split_edges)(edges, shares, seed=seed)
     parts: dict[str, Any] = {"train": train, "valid": valid, "test": test, "metrics": protocol.metrics}
-    if name == "random":
+    if protocol.rows:
+        parts["repeats"] = True
+    if name in ("random", "nbfnet"):
         parts["num_negatives"] = 1 if num_negatives is None else num_negatives
     elif name == "heart":
         each = 500 if num_negatives is None else num_negatives
@@ -141,3 +157,26 @@ def _ncn_edges(edges: Tensor, shares: str, *, seed: int) -> tuple[Tensor, Tensor
     valid = valid[:, permutation(valid.size(1), seed=seed, epoch=1, stream=SPLIT)]
     back, kept = valid.split([valid.size(1) - valid.size(1) // 2, valid.size(1) // 2], 1)
     return torch.cat([train, back], 1), kept, test
+
+
+def _published_rows(rows: Tensor, shares: str) -> tuple[Tensor, Tensor, Tensor]:
+    """The rows as ``torch.utils.data.random_split`` cuts them with a generator of seed 0; then self-loops are left out.
+
+    Train and valid get their share rounded down, test the rest. The published evaluation keeps the self-loops, as links that
+    are easy to tell from others; a link task has none.
+
+    Raises:
+        UserError: for edges listed in both directions throughout, whose every link would be in two splits.
+    """
+    total = rows.size(1)
+    different = rows[:, rows[0] != rows[1]]
+    if different.size(1) and different.size(1) == 2 * undirected_edges(different).size(1):
+        raise UserError(
+            "the protocol 'nbfnet' takes each row of the edges as a link, and here every edge stands in both directions; use data "
+            "that list a link once, such as cora/citations, or the protocol 'random'"
+        )
+    first, second, _ = (total * share // 100 for share in split_shares(shares))
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(0))
+    parts = rows[:, order].split([first, second, total - first - second], 1)
+    train, valid, test = (part[:, part[0] != part[1]] for part in parts)
+    return train, valid, test

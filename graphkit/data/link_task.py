@@ -171,11 +171,11 @@ class LinkTask:
 
         Args:
             name: name of the data set.
-            edge_index: [2, E] int64; directions, duplicates and self-loops do not matter.
+            edge_index: [2, E] int64; directions, duplicates and self-loops do not matter, but with ``"nbfnet"``.
             num_nodes: N.
-            protocol: ``"random"``, ``"ncn"``, ``"pooled"`` or ``"heart"``.
+            protocol: ``"random"``, ``"ncn"``, ``"pooled"``, ``"heart"``, or ``"nbfnet"``, for which each row is a link.
             split: percentages of train, valid and test; None: those of the protocol, ``"85/5/10"`` or ``"70/10/20"``.
-            split_seed: seed of the split and of drawn negatives of valid and test.
+            split_seed: seed of the split and of drawn negatives of valid and test; with ``"nbfnet"`` of the latter alone.
             x: as in the constructor.
             num_negatives: negatives an edge of valid and test, where the protocol leaves a choice; None: 1, with
                 ``"heart"`` 500.
@@ -194,7 +194,7 @@ class LinkTask:
         check_pairs(f"edges of {name}", edge_index, num_nodes, loops=True)
         check_features(name, x, num_nodes)
         parts = apply_protocol(
-            protocol, undirected_edges(edge_index), num_nodes, split=split, seed=split_seed, num_negatives=num_negatives,
+            protocol, edge_index, num_nodes, split=split, seed=split_seed, num_negatives=num_negatives,
             x=x, heart=heart,
         )  # fmt: skip
         task = cls(name, num_nodes, x=x, negative_seed=split_seed, **{**parts, **options})

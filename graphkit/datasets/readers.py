@@ -9,6 +9,7 @@ from typing import Any
 
 from graphkit.data import InductiveKnowledgeGraphTask, KnowledgeGraphTask, LinkTask, NodeTask, read_triples
 from graphkit.datasets.card import Card
+from graphkit.datasets.citation_rows import read_citation_rows
 from graphkit.datasets.city_archive import read_city_network
 from graphkit.datasets.geom_gcn import read_geom_gcn, read_geom_gcn_splits
 from graphkit.datasets.labelled_networks import read_airports, read_facebook100, read_wikics
@@ -116,6 +117,11 @@ def _inductive_triples(entry: Card, paths: dict[str, Path]) -> InductiveKnowledg
     return InductiveKnowledgeGraphTask.from_names(entry.name, train, valid, test_facts, test)
 
 
+def _citation_rows(entry: Card, paths: dict[str, Path]) -> StoredGraph:
+    """``NAME.cites``."""
+    return read_citation_rows(_only(entry, paths))
+
+
 def _city_network(entry: Card, paths: dict[str, Path]) -> StoredGraph:
     """An archive ``NAME.tar.gz`` of tensors, or the folder ``NAME`` that was unpacked from it; found by one of its files."""
     path = _only(entry, paths)
@@ -165,6 +171,7 @@ def _generated(entry: Card, paths: dict[str, Path]) -> StoredGraphs:
 READERS: dict[str, Callable[[Card, dict[str, Path]], Any]] = {
     "airports": _airports,
     "attributed_npz": _attributed_npz,
+    "citation_rows": _citation_rows,
     "city_network": _city_network,
     "edge_list_npz": _edge_list_npz,
     "facebook100": _facebook100,
