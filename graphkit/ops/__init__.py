@@ -28,15 +28,14 @@ from graphkit.ops.hop_distance import BallEdges, HopBalls, HopGraph, ball_edges,
 from graphkit.ops.induced_edges import induced_edges
 from graphkit.ops.khop_eccentricity import KhopBalls, khop_eccentricity
 from graphkit.ops.masked_spmm import masked_degree, masked_spmm
+from graphkit.ops.orbit_keys import ORBIT_KEYS, orbit_multiplicity
+from graphkit.ops.orbit_products import orbit_adjacency_matvec
 from graphkit.ops.orbits import (
-    ORBIT_KEYS,
     OrbitMatrices,
     edge_orbit_counts,
     orbit_adjacency,
     orbit_adjacency_blocks,
-    orbit_adjacency_matvec,
     orbit_counts,
-    orbit_multiplicity,
     orbit_row_blocks,
 )
 from graphkit.ops.pna_update import DegreeClasses, classes_of_degrees, degree_classes, pna_update

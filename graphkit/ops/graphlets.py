@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from graphkit.errors import UserError
-from graphkit.ops.orbits import ORBIT_KEYS, Edges, orbit_adjacency, orbit_counts
+from graphkit.ops.orbit_keys import ORBIT_KEYS
+from graphkit.ops.orbits import Edges, orbit_adjacency, orbit_counts
 from graphkit.ops.orbits_reference import Key
 from graphkit.ops.simple_graph import as_simple
 
