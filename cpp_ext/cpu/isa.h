@@ -1,5 +1,5 @@
 // Which instruction set serves this machine; asked once. GRAPHKIT_ISA=baseline or avx2 takes a smaller one, so that each
-// can be tested on a machine that has them all; it never takes a larger one than there is.
+// can be tested on a machine that has them all; avx512, as any other word, is the largest there is, never a larger one.
 #pragma once
 
 #include <cstdlib>

@@ -32,7 +32,7 @@ class Locality:
         direction: which edges a ball follows, see :func:`graphkit.ops.hop_balls`.
         halo: further hops of a ball, so that degrees of its nodes are right.
         layers: message passing layers that may be trimmed; none otherwise.
-        reason: why ``hops`` is None.
+        reason: why ``hops`` is None, or why the layers are not trimmed.
 
     Example:
         >>> Locality(None, reason="GraphNorm couples all nodes").hops is None
@@ -125,10 +125,10 @@ def locality_of(
         if given is not None or declared is not None:
             raise
         return Locality(None, reason=f"{type(model).__name__} does not run on a part of the graph ({error})")
-    found = Locality(hops, direction, halo)
-    if passed == hops and trimmable(layers, passed) and _trims(layers, call, first, out):
-        return Locality(hops, direction, halo, tuple(layers))
-    return found
+    if passed != hops or not trimmable(layers, passed):
+        return Locality(hops, direction, halo, reason="not every hop is one call of a layer")
+    untrimmed = _untrimmed(layers, call, first, out)
+    return Locality(hops, direction, halo, () if untrimmed else tuple(layers), untrimmed)
 
 
 def _smallest(graph: HopGraph, seeds: Tensor, radius: int, direction: str) -> Tensor:
@@ -139,14 +139,14 @@ def _smallest(graph: HopGraph, seeds: Tensor, radius: int, direction: str) -> Te
     return seeds[torch.where(sizes > 1, sizes, graph.num_nodes + 1).argmin()][None]
 
 
-def _trims(layers: list[Any], call: Call, block: BallBlock, expected: Tensor) -> bool:
-    """Whether trimmed layers give the same; a model that looks at edges elsewhere fails one way or another."""
+def _untrimmed(layers: list[Any], call: Call, block: BallBlock, expected: Tensor) -> str:
+    """Why trimmed layers do not give the same, empty where they do; a model that looks at edges elsewhere fails somehow."""
     try:
         with torch.no_grad(), trimmed_layers(layers, block) as trimming:
             found = call(block, trimming.rows, True)
-    except Exception:
-        return False
-    return _same(found, expected)
+    except Exception as error:  # of any kind: it is the user's model that runs
+        return f"trimmed layers fail ({type(error).__name__}: {error})"
+    return "" if _same(found, expected) else "trimmed layers give other outputs"
 
 
 def _same(one: Tensor, two: Tensor) -> bool:

@@ -398,11 +398,7 @@ class GMoPE(Model):
         )  # fmt: skip
 
     def _gate(self, losses: Tensor, k: int, hard: bool = False) -> tuple[Tensor, Tensor]:
-        kept, self.router.top_k = self.router.top_k, k
-        try:
-            found = self.router(losses, hard=hard, training=not hard)
-        finally:
-            self.router.top_k = kept
+        found = self.router(losses, top_k=k, hard=hard, training=not hard)
         return found.weights[0], found.mask[0]
 
     @torch.no_grad()

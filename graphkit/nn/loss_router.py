@@ -72,12 +72,15 @@ class LossRouter(nn.Module):
         self.register_buffer("trained", torch.zeros(num_experts, dtype=torch.float64))
 
     @torch.no_grad()
-    def forward(self, losses: Tensor | RouteInput, *, hard: bool = False, training: bool = False) -> RouteOutput:
+    def forward(
+        self, losses: Tensor | RouteInput, *, top_k: int | None = None, hard: bool = False, training: bool = False
+    ) -> RouteOutput:
         """Gates of batches.
 
         Args:
             losses: ``[M]`` or ``[T, M]``, each expert's loss; or what a :class:`graphkit.nn.Mixture` hands to its router, of which
                 ``losses`` and ``train`` are read.
+            top_k: K of this call, from 1 to M; None: the router's.
             hard: equal weights of the chosen experts.
             training: whether scores are recalibrated.
 
@@ -88,6 +91,9 @@ class LossRouter(nn.Module):
             if losses.losses is None:
                 raise UserError("this router decides by the losses of the experts; call the mixture with losses=[M] or [T, M]")
             training, losses = losses.train, losses.losses
+        k = self.top_k if top_k is None else top_k
+        if not 1 <= k <= self.num_experts:
+            raise UserError(f"top_k is {k}, expected a number of experts from 1 to {self.num_experts}")
         losses = losses.detach()
         losses = losses[None] if losses.dim() == 1 else losses
         if losses.dim() != 2 or losses.size(1) != self.num_experts:
@@ -106,10 +112,10 @@ class LossRouter(nn.Module):
             centred = score - score.mean(1, keepdim=True)
             score = torch.where(deviation > 1e-12, centred / deviation.clamp(min=1e-12), 0)
         logits = score / self.tau
-        best = torch.sort(score, dim=1, descending=True, stable=True).indices[:, : self.top_k]
+        best = torch.sort(score, dim=1, descending=True, stable=True).indices[:, :k]
         mask = torch.zeros_like(score, dtype=torch.bool).scatter(1, best, True)
         weights = logits.masked_fill(~mask, -torch.inf).softmax(1)
-        weights = mask.to(weights.dtype) / self.top_k if hard else weights
+        weights = mask.to(weights.dtype) / k if hard else weights
         return RouteOutput(logits, logits.softmax(1), weights, mask, None, {})
 
     @torch.no_grad()

@@ -151,11 +151,11 @@ def test_trimmed_layers_give_the_same(name, graph, request, monkeypatch):
     torch.manual_seed(0)
     model = getattr(pyg, name)(5, 8, 3, 4)
     used = []
-    original = receptive_field_module._trims
-    monkeypatch.setattr(receptive_field_module, "_trims", lambda *args: used.append(original(*args)) or used[-1])
+    original = receptive_field_module._untrimmed
+    monkeypatch.setattr(receptive_field_module, "_untrimmed", lambda *args: used.append(original(*args)) or used[-1])
     trimmed = influence(model, data, 5, 30, block_nodes=150, **DOUBLE)
-    assert used == [True], "the layers are trimmed"
-    monkeypatch.setattr(receptive_field_module, "_trims", lambda *args: False)
+    assert used == [""], "the layers are trimmed"
+    monkeypatch.setattr(receptive_field_module, "_untrimmed", lambda *args: "not asked for")
     plain = influence(model, data, 5, 30, block_nodes=150, **DOUBLE)
     torch.testing.assert_close(trimmed.per_node, plain.per_node, rtol=1e-11, atol=1e-15)
     assert not [key for layer in model.convs for key in layer.__dict__ if key == "propagate"]

@@ -60,6 +60,12 @@ def test_recalibration_favours_experts_that_were_trained_little_and_only_in_trai
     assert router(losses, training=True).mask[0].tolist() == [False, True]
 
 
+def test_one_call_may_choose_another_number_of_experts():
+    router = LossRouter(4, 2)
+    assert router(LOSSES, top_k=3).mask.sum(1).tolist() == [3] * len(LOSSES) and router.top_k == 2
+    assert torch.equal(router(LOSSES, top_k=3).weights, LossRouter(4, 3)(LOSSES).weights)
+
+
 def test_permuting_experts_permutes_the_gate():
     order = torch.tensor([2, 0, 3, 1])
     router = LossRouter(4, 2)
@@ -75,6 +81,7 @@ def test_permuting_experts_permutes_the_gate():
         (lambda: LossRouter(2, recalibrate=2.0), "recalibrate is 2.0"),
         (lambda: LossRouter(2)(torch.ones(3)), r"losses are \[1, 3\], expected \[2\]"),
         (lambda: LossRouter(2)(torch.tensor([1.0, float("nan")])), "not finite"),
+        (lambda: LossRouter(2)(torch.ones(2), top_k=3), "top_k is 3, expected a number of experts from 1 to 2"),
     ],
 )
 def test_mistakes_are_named(make, says):
