@@ -99,7 +99,10 @@ def _untold(names: Sequence[str] | None, width: int) -> str:
     if names is not None:
         return f"cannot tell heads and tails among the columns {', '.join(names)}; name them with head= and tail="
     if width == 1:
-        return "there is one column, expected head and tail, or head, relation and tail; is the delimiter right?"
+        return (
+            "there is one column, expected head and tail, or head, relation and tail; say what stands between them with "
+            "delimiter=, such as 'blanks'"
+        )
     return (
         f"there are {width} columns and no header that names them, expected head and tail, or head, relation and tail; "
         "add a header, or number the columns from 0 with head=, relation= and tail="
