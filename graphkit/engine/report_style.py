@@ -18,7 +18,7 @@ h1 { margin: 0; font-size: 1.3rem; line-height: 1.3; font-weight: 650; overflow-
 .figure strong { font-size: 1.3rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
 .metric, .beside { color: var(--soft); }
 nav { display: flex; gap: 18px; padding-top: 6px; padding-bottom: 10px; font-size: 0.87rem; overflow-x: auto;
-  white-space: nowrap; scrollbar-width: none; }
+  white-space: nowrap; scrollbar-width: thin; }
 a { color: var(--accent); text-decoration: none; }
 a:hover, a:focus { text-decoration: underline; }
 main { padding-bottom: 64px; }
@@ -26,12 +26,17 @@ section { padding-top: 26px; }
 h2 { margin: 0 0 10px; font-size: 1.1rem; line-height: 1.3; font-weight: 650; }
 p { margin: 10px 0; max-width: 76ch; }
 .note, figcaption { color: var(--soft); font-size: 0.87rem; }
-.frame { overflow-x: auto; margin: 12px 0; }
+/* shades at the edges where more is to be scrolled to; what moves along with the content hides them at its ends */
+.frame { overflow-x: auto; margin: 12px 0; background:
+  linear-gradient(to right, #fff 12px, #fff0) left / 28px 100% no-repeat local,
+  linear-gradient(to left, #fff 12px, #fff0) right / 28px 100% no-repeat local,
+  linear-gradient(to right, #1d243026, #1d243000) left / 12px 100% no-repeat scroll,
+  linear-gradient(to left, #1d243026, #1d243000) right / 12px 100% no-repeat scroll #fff; }
 table { border-collapse: collapse; font-size: 0.9rem; line-height: 1.4; }
 caption { text-align: left; font-weight: 600; padding: 8px 0 4px; }
 th, td { text-align: left; vertical-align: baseline; padding: 5px 18px 5px 0; border-bottom: 1px solid var(--line); }
 th:last-child, td:last-child { padding-right: 0; }
-.grid th { font-weight: 600; color: var(--soft); font-size: 0.82rem; white-space: nowrap;
+.grid th { font-weight: 600; color: var(--soft); font-size: 0.82rem; vertical-align: bottom;
   border-bottom-color: #aab2bd; }
 .grid td { white-space: nowrap; }
 .grid { min-width: 46%; }
@@ -45,7 +50,7 @@ th:last-child, td:last-child { padding-right: 0; }
 .badge.better { background: #e4f0fa; color: #0a4d7d; border-color: #aacdea; }
 .badge.worse { background: #fcece3; color: #8a3a00; border-color: #efc3a6; }
 figure { margin: 12px 0; }
-img { display: block; width: 100%; min-width: 600px; max-width: 860px; height: auto; }
+img { display: block; max-width: 100%; height: auto; }
 pre { margin: 12px 0; padding: 12px 16px; background: var(--shade); border: 1px solid var(--line);
   border-radius: 6px; overflow-x: auto; font: 13px/1.5 ui-monospace,
   SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", "Liberation Mono", monospace; }
@@ -61,11 +66,15 @@ code { font: inherit; }
 @media print {
   header { position: static; }
   nav { display: none; }
-  body { font-size: 10pt; }
-  .frame, pre { overflow: visible; }
-  img { min-width: 0; }
+  html { font-size: 13px; }
+  body { font-size: 1rem; }
+  .frame, pre { overflow: visible; background: none; }
+  img { min-width: 0 !important; }
   pre { white-space: pre-wrap; overflow-wrap: anywhere; }
-  .grid td, .grid th { white-space: normal; padding-right: 8px; }
+  table { font-size: 0.82rem; }
+  .grid td, .grid th { padding-right: 8px; }
+  .grid td:not(.number) { white-space: normal; }
+  .grid td .note { white-space: nowrap; }
   figure, tr { break-inside: avoid; }
   h2 { break-after: avoid; }
 }
