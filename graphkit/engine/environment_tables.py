@@ -27,7 +27,7 @@ def environment_blocks(environment: Mapping[str, Any], results: Sequence[Mapping
         merged = {key: line[key] for line in results for key in recorded if line.get(key) is not None}
     loose = {key: value for key, value in merged.items() if not isinstance(value, Mapping)}
     parts = {key: value for key, value in merged.items() if isinstance(value, Mapping) and value}
-    if _all_text(parts.get("backends", {})):
+    if "backends" in parts and _all_text(parts["backends"]):
         parts["backends"] = _by_value(parts["backends"])
     tables = [("", loose), *((_words(key), value) for key, value in parts.items())]
     return [

@@ -113,7 +113,7 @@ def _heat_map(
             for row, column in np.ndindex(*values.shape):
                 value = values[row, column]
                 axes.text(
-                    column, row, number(value, 2), ha="center", va="center", fontsize=7.5,
+                    column, row, number(float(value), 2), ha="center", va="center", fontsize=7.5,
                     color=_readable_on(image.to_rgba(value)),
                 )  # fmt: skip
         figure.colorbar(image, ax=axes, label=unit)
