@@ -1,4 +1,4 @@
-"""How the site is built: `make docs`, or `sphinx-build -W -n docs build/site`. No network is needed."""
+"""How the site is built: `make docs`, or `sphinx-build -W -n docs build/site`. No network is needed, nor to read it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ author = "the authors of graphkit"
 copyright = "the authors of graphkit, MIT licence"
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "formulae"]
 root_doc = "index"
 exclude_patterns = ["build"]
 
@@ -45,6 +45,7 @@ suppress_warnings = ["ref.python"]  # an attribute that several classes have, su
 
 html_theme = "furo"
 html_title = "graphkit"
+html_math_renderer = "mathml"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
@@ -64,6 +65,11 @@ def join_names(app: Any, what: str, name: str, thing: Any, options: Any, lines: 
             lines[at : at + 2] = [f"{line} {following.strip()}"]
         else:
             at += 1
+
+
+def keep_letters(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """An explanation that is one letter, as ``num_nodes: N.``, is no item of a numbered list."""
+    lines[:] = [re.sub(r"^( +\w+: )(\w\.)(?= |$)", r"\1\\\2", line) for line in lines]
 
 
 def resolve(app: Any, env: Any, node: Any, contnode: Any) -> Any:
@@ -104,6 +110,7 @@ def exists(path: str) -> bool:
 def setup(app: Any) -> None:
     """The pages of the reference are written before the build, and the built ones are checked for every public name."""
     app.connect("config-inited", lambda app, config: api_pages.write(HERE / "api"))
-    app.connect("autodoc-process-docstring", join_names, priority=400)  # before napoleon
+    for handler in (join_names, keep_letters):
+        app.connect("autodoc-process-docstring", handler, priority=400)  # before napoleon
     app.connect("missing-reference", resolve)
     app.connect("build-finished", api_pages.check)

@@ -205,3 +205,23 @@ def test_a_block_can_run_on_smaller_data():
         '<!-- run on "b" for "a" -->\n<!-- run on "d" for "c" -->\n\n```python\nx = "a" + "c"\n```\n'
     )
     assert block.code == 'x = "b" + "d"\n'
+
+
+def test_formulae_of_the_site_are_mathml_and_what_cannot_be_written_so_is_named():
+    pytest.importorskip("latex2mathml")
+    pytest.importorskip("sphinx")
+    from formulae import mathml
+
+    written = mathml(r"\hat e_{ij} < \mathrm{ReLU}(x)", display=True)
+    assert written.startswith("<math ") and 'display="block"' in written and "\\" not in written.split(">", 1)[1]
+    assert 'alttext="\\hat e_{ij} &lt; ' in written
+    for unknown in (r"\nosuchcommand x", r"a &= b"):
+        with pytest.raises(ValueError, match="not known"):
+            mathml(unknown)
+
+
+def test_an_explanation_of_one_letter_is_no_numbered_list():
+    conf = importlib.import_module("conf")
+    lines = ["Args:", "    num_nodes: N.", "    dims: d. Beyond them columns are 0.", "    x: features."]
+    conf.keep_letters(None, "function", "", None, None, lines)
+    assert lines == ["Args:", "    num_nodes: \\N.", "    dims: \\d. Beyond them columns are 0.", "    x: features."]

@@ -9,6 +9,7 @@ import numpy as np
 
 from graphkit.analysis import Group, LowPerformers, Shift
 from graphkit.engine.plots import PLOT_STYLE, Plot, drawn
+from graphkit.engine.table_formats import number
 
 __all__ = ["distribution_plot", "quality_plot", "shift_plot"]
 
@@ -16,6 +17,7 @@ __all__ = ["distribution_plot", "quality_plot", "shift_plot"]
 _SPLITS = {"train": ("#0072B2", "-"), "valid": ("#E69F00", "--"), "test": ("#D55E00", "-.")}
 _PROPERTIES = {"concentration": ("#0072B2", "-", "o"), "degree": ("#E69F00", "--", "s")}
 _BINS = 20
+_BELOW_LEGEND = 0.78  # share of the height that bars and lines take, with the legend above them
 
 
 def distribution_plot(values: Mapping[str, np.ndarray]) -> Plot:
@@ -45,7 +47,7 @@ def distribution_plot(values: Mapping[str, np.ndarray]) -> Plot:
                 )
         axes.set(xlabel="Topological concentration", ylabel="Share of nodes (%)", xlim=(0, top))
         axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right")
+        figure.legend(loc="outside upper right", ncols=len(values))
         return drawn(figure)
 
 
@@ -65,18 +67,21 @@ def shift_plot(shifts: Sequence[Shift]) -> Plot:
     with matplotlib.rc_context(PLOT_STYLE):
         figure = Figure(figsize=(8.6, 2.9), layout="constrained")
         panels: Any = figure.subplots(1, len(shifts), sharey=True, squeeze=False)[0]
+        highest = 0.0
         for axes, shift in zip(panels, shifts, strict=True):
             counts, _ = np.histogram(shift.values.numpy(), bins=edges)
-            axes.stairs(100 * counts / max(len(shift.values), 1), edges, fill=True, color="#0072B2", alpha=0.35)
-            axes.axvline(0, color="#555555", linewidth=0.9)
-            axes.axvline(shift.mean, color="#D55E00", linewidth=1.6, label=f"mean {shift.mean:+.3f}")
+            heights = 100 * counts / max(len(shift.values), 1)
+            highest = max(highest, float(heights.max()))
+            axes.stairs(heights, edges, fill=True, color="#0072B2", alpha=0.35)
+            axes.axvline(0, ymax=_BELOW_LEGEND, color="#555555", linewidth=0.9)
+            style: dict[str, Any] = {"ymax": _BELOW_LEGEND, "linewidth": 1.6}
+            axes.axvline(shift.mean, color="#D55E00", label=f"mean {number(shift.mean, 3, sign=True)}", **style)
             if shift.control is not None:
-                axes.axvline(
-                    shift.control, color="#000000", linestyle=":", linewidth=1.6, label=f"random {shift.control:+.3f}"
-                )
+                text = f"random {number(shift.control, 3, sign=True)}"
+                axes.axvline(shift.control, color="#000000", linestyle=":", label=text, **style)
             axes.set(title=f"{shift.earlier} less {shift.later}", xlabel="Difference of concentration")
             axes.legend(loc="upper left", fontsize=7.5)
-        panels[0].set(ylabel="Share of nodes (%)")
+        panels[0].set(ylabel="Share of nodes (%)", ylim=(0, (highest or 1.0) / _BELOW_LEGEND))
         return drawn(figure)
 
 
@@ -113,5 +118,5 @@ def quality_plot(groups: Mapping[str, Sequence[Group]], low: Sequence[LowPerform
         left.xaxis.set_major_locator(MaxNLocator(integer=True))
         right.set(title="The lowest nodes", xlabel="Share of the nodes (%)")
         left.set_ylim(bottom=0)
-        right.legend(loc="lower right")
+        figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=2)
         return drawn(figure)

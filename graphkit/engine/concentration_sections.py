@@ -130,12 +130,13 @@ def quality_section(subject: Subject) -> Section | None:
         ),
         _overview(report),
     ]
+    bounds = {"concentration": 4, "degree": 0}  # decimals
     for name, rows in groups.items():
         table = [
             [
                 str(position),
-                number(g.low, 4),
-                number(g.high, 4),
+                number(g.low, bounds[name]),
+                number(g.high, bounds[name]),
                 f"{g.nodes:,}",
                 number(g.mean, 4),
                 number(g.standard_error, 4),

@@ -9,6 +9,8 @@ from graphkit.engine.report_blocks import Block, Table
 
 __all__ = ["environment_blocks"]
 
+_BYTES = frozenset({"ram", "gpus"})  # entries that hold sizes of memory where they are whole numbers
+
 
 def environment_blocks(environment: Mapping[str, Any], results: Sequence[Mapping[str, Any]] = ()) -> list[Block]:
     """One table per part of the environment (versions, hardware, data hashes, backends); loose values come first.
@@ -25,6 +27,8 @@ def environment_blocks(environment: Mapping[str, Any], results: Sequence[Mapping
         merged = {key: line[key] for line in results for key in recorded if line.get(key) is not None}
     loose = {key: value for key, value in merged.items() if not isinstance(value, Mapping)}
     parts = {key: value for key, value in merged.items() if isinstance(value, Mapping) and value}
+    if "backends" in parts and _all_text(parts["backends"]):
+        parts["backends"] = _by_value(parts["backends"])
     tables = [("", loose), *((_words(key), value) for key, value in parts.items())]
     return [
         Table(["", ""], [[name, value] for name, value in _flat(values)], caption=caption)
@@ -39,9 +43,29 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         if isinstance(value, Mapping):
             yield from _flat(value, f"{name}: ")
         elif isinstance(value, (list, tuple)):
-            yield name, ", ".join(map(str, value)) or "none"
+            yield name, ", ".join(_shown(key, one) for one in value) or "none"
         elif value is not None:
-            yield name, {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+            yield name, _shown(key, value)
+
+
+def _shown(key: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if key in _BYTES and isinstance(value, int):
+        return f"{value / 2**30:.1f} GiB"
+    return str(value)
+
+
+def _all_text(values: Mapping[str, Any]) -> bool:
+    return all(isinstance(value, str) for value in values.values())
+
+
+def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:
+    """The names that share a value, by that value: forty operators mostly have one backend."""
+    names: dict[str, list[str]] = {}
+    for name, value in values.items():
+        names.setdefault(value, []).append(name)
+    return names
 
 
 def _words(key: str) -> str:

@@ -44,9 +44,10 @@ def depth_plot(probe: DepthProbe) -> Plot:
     with matplotlib.rc_context(PLOT_STYLE):
         figure = Figure(figsize=(5.6, 3.1), layout="constrained")
         axes: Any = figure.subplots()
-        for values, colour, line, marker, name in (
-            (probe.together, "#0072B2", "-", "o", "all hops up to it"),
-            (probe.alone, "#E69F00", "--", "s", "that hop alone"),
+        aside = 0.008 * max(probe.depths)  # bars of errors at one depth stand beside each other
+        for values, colour, line, marker, name, moved in (
+            (probe.together, "#0072B2", "-", "o", "all hops up to it", -aside),
+            (probe.alone, "#E69F00", "--", "s", "that hop alone", aside),
         ):
             errors = [100 * probe.error(value) for value in values]
             style: dict[str, Any] = {
@@ -56,7 +57,8 @@ def depth_plot(probe: DepthProbe) -> Plot:
                 "markersize": 4,
                 "capsize": 2.5,
             }
-            axes.errorbar(probe.depths, [100 * value for value in values], errors, label=name, **style)
+            places = [depth + moved for depth in probe.depths]
+            axes.errorbar(places, [100 * value for value in values], errors, label=name, **style)
         axes.set(xlabel="Hops", ylabel="Accuracy on valid (%)", xticks=probe.depths)
         axes.legend()
         return drawn(figure)
@@ -75,23 +77,24 @@ def label_map(pos: np.ndarray, y: np.ndarray, classes: Sequence[str] | None = No
         b'PNG'
     """
     import matplotlib
-    from matplotlib.figure import Figure
+    from matplotlib.colors import ListedColormap
 
     count = int(y.max(initial=0)) + 1
     few = count <= 10
-    # classes that are an order, as distances are, keep it in the colours
-    colours = matplotlib.colormaps["viridis"].resampled(count)
+    # classes that are an order, as distances are, keep it in the colours; the light end would vanish on white paper
+    colours = ListedColormap(matplotlib.colormaps["plasma"](np.linspace(0.0, 0.8, count)))
     with matplotlib.rc_context({**PLOT_STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+        figure = _map_figure(pos)
         axes: Any = figure.subplots()
         shown = _some(len(y))
         unknown = y[shown] < 0
-        _dots(axes, pos[shown][unknown], "#cccccc")
-        dots = _dots(axes, pos[shown][~unknown], y[shown][~unknown], cmap=colours, vmin=-0.5, vmax=count - 0.5)
+        size = _dot_size(len(shown))
+        _dots(axes, pos[shown][unknown], "#cccccc", size)
+        dots = _dots(axes, pos[shown][~unknown], y[shown][~unknown], size, cmap=colours, vmin=-0.5, vmax=count - 0.5)
         ticks = np.arange(count) if few else np.linspace(0, count - 1, 6).astype(int)
-        bar = figure.colorbar(dots, ax=axes, ticks=ticks, shrink=0.7)
+        bar = figure.colorbar(dots, ax=axes, ticks=ticks)
         bar.ax.set_yticklabels([classes[k] if classes else str(k) for k in ticks])
-        bar.set_label("class")
+        bar.set_label("Class")
         return _map(figure, axes)
 
 
@@ -107,26 +110,39 @@ def error_map(pos: np.ndarray, wrong: np.ndarray) -> Plot:
         b'PNG'
     """
     import matplotlib
-    from matplotlib.figure import Figure
 
     with matplotlib.rc_context({**PLOT_STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(6.4, 5.2), layout="constrained")
+        figure = _map_figure(pos)
         axes: Any = figure.subplots()
         shown = _some(len(wrong))
-        _dots(axes, pos[shown][~wrong[shown]], "#56B4E9", label="right", marker="o")
-        _dots(axes, pos[shown][wrong[shown]], "#D55E00", label="wrong", marker="^")
-        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=3)
+        size = _dot_size(len(shown))
+        _dots(axes, pos[shown][~wrong[shown]], "#56B4E9", size, label="right", marker="o")
+        _dots(axes, pos[shown][wrong[shown]], "#D55E00", size, label="wrong", marker="^")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), markerscale=6 / size**0.5)
         return _map(figure, axes)
 
 
-def _dots(axes: Any, pos: np.ndarray, colour: Any, **options: Any) -> Any:
-    size = float(np.clip(12_000 / max(len(pos), 1), 0.6, 16))
+def _dots(axes: Any, pos: np.ndarray, colour: Any, size: float, **options: Any) -> Any:
     # as an image inside the vector drawing: thousands of marks would make a page slow
     return axes.scatter(pos[:, 0], pos[:, 1], s=size, c=colour, linewidths=0, rasterized=True, **options)
 
 
+def _dot_size(count: int) -> float:
+    """Area of a dot in square points."""
+    return float(np.clip(30_000 / max(count, 1), 1.0, 16))
+
+
+def _map_figure(pos: np.ndarray) -> Any:
+    """A figure as high as the map needs."""
+    from matplotlib.figure import Figure
+
+    placed = pos[np.isfinite(pos).all(1)]
+    wide, high = np.maximum(np.ptp(placed, axis=0), 1e-12) if len(placed) else (1.0, 1.0)
+    return Figure(figsize=(6.4, float(np.clip(5.2 * high / wide, 2.4, 6.4))), layout="constrained")
+
+
 def _map(figure: Any, axes: Any) -> Plot:
-    axes.set_aspect("equal", adjustable="datalim")
+    axes.set_aspect("equal", adjustable="box")
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set_visible(False)

@@ -79,7 +79,8 @@ def graph_section(subject: NodeSubject) -> Section | None:
         shown = [number(float(degree.mean()), 2), f"{degree.median():.0f}", f"{int(degree.max()):,}"]
         rows.append([name, *shown, f"{int((degree == 0).sum()):,}"])
     header = ("edges", "mean", "median", "largest", "nodes without")
-    caption = f"Degrees; {parts:,} connected parts, the largest of {int(np.bincount(label).max()):,} nodes"
+    largest = f"the largest of {int(np.bincount(label).max()):,} nodes"
+    caption = f"Degrees; {parts:,} connected parts, {largest}" if parts > 1 else "Degrees; the graph is connected"
     blocks: list[Block] = [sizes, Table(header, rows, numeric=range(1, 5), caption=caption)]
     if not task.multi_label:
         counts = {
@@ -164,7 +165,7 @@ def depth_section(subject: NodeSubject) -> Section | None:
     ]
     words = (
         f"A ridge classifier on features that were averaged over neighbours so many times, learned from {probe.train:,} training "
-        f"nodes and tried on {probe.valid:,} validation nodes. {probe.needed} hops are within one standard error of the best. It "
+        f"nodes and tried on {probe.valid:,} validation nodes. {_hops(probe.needed)} within one standard error of the best. It "
         "shows whether distance helps at all; trained networks may do better at every depth."
     )
     header = ("hops", "accuracy (%)", "standard error", "last hop alone (%)")
@@ -186,7 +187,7 @@ def influence_section(subject: NodeSubject) -> Section | None:
     if report is None:
         return None
     reach = (
-        f"It can look {report.receptive_hops} hops at most."
+        f"It can look {report.receptive_hops} hop{'' if report.receptive_hops == 1 else 's'} at most."
         if report.receptive_hops is not None
         else f"It was measured on the whole graph: {report.reason}."
     )
@@ -234,6 +235,10 @@ def map_section(subject: NodeSubject) -> Section | None:
         text = "Map of the nodes of valid and test, coloured by whether the model is wrong"
         blocks.append(Drawing("errors", error_map(pos[held_out].numpy(), wrong.numpy()), text))
     return Section("Maps", blocks)
+
+
+def _hops(count: int) -> str:
+    return "1 hop is" if count == 1 else f"{count} hops are"
 
 
 NODE_SECTIONS: tuple[Callable[[NodeSubject], Section | None], ...] = (

@@ -41,7 +41,7 @@ def orbit_section(subject: Subject) -> Section | None:
     rows = []
     for orbit, place in enumerate(_PLACES):
         column = counts[:, orbit]
-        shown = [number(float(column.mean()), 1), f"{int(np.median(column)):,}", f"{int(column.max()):,}"]
+        shown = [f"{float(column.mean()):,.1f}", f"{int(np.median(column)):,}", f"{int(column.max()):,}"]
         rows.append([f"{orbit}", place, number(100 * float((column > 0).mean()), 1), *shown])
     words = (
         "In how many induced subgraphs with two to four nodes a node stands, by its place in them; exact, over the edges of "

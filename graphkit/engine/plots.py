@@ -83,7 +83,7 @@ def training_plot(epochs: Sequence[Mapping[str, Any]], best: Mapping[tuple[int, 
     trainings = list(dict.fromkeys((event["seed"], event.get("fold")) for event in epochs))
     with matplotlib.rc_context(PLOT_STYLE):
         figure = Figure(figsize=(8.6, 3.1), layout="constrained")
-        left, right = figure.subplots(1, 2)
+        left, right = figure.subplots(1, 2, sharex=True)  # validation may skip epochs
         for position, training in enumerate(trainings):
             events = [event for event in epochs if (event["seed"], event.get("fold")) == training]
             name = f"seed {training[0]}" + ("" if training[1] is None else f", fold {training[1]}")
@@ -114,7 +114,8 @@ def training_plot(epochs: Sequence[Mapping[str, Any]], best: Mapping[tuple[int, 
         left.set(title="Training loss", xlabel="Epoch", ylabel="Loss (mean over the epoch)")
         right.set(title=f"Validation {metric_name(metric)}", xlabel="Epoch", ylabel=metric_name(metric))
         for axes in (left, right):
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            # one tick is enough: two would need fractions of an epoch where there is only one
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         if 1 < len(trainings) <= 24:
             figure.legend(loc="outside right center", ncols=1 if len(trainings) <= 10 else 2)
         return drawn(figure)
@@ -177,7 +178,7 @@ def ranks_plot(ranks: Mapping[str, np.ndarray]) -> Plot:
         axes.set_xticks(range(len(labels)), labels)
         axes.set(xlabel="Rank of the known entity", ylabel="Share of queries (%)")
         axes.margins(y=0.12)
-        axes.legend(loc="upper right")
+        figure.legend(loc="outside upper right", ncols=2)  # bars may be high anywhere
         return drawn(figure)
 
 

@@ -16,7 +16,7 @@ from graphkit.engine.recommendation import (
     relations_of,
 )
 from graphkit.engine.report_blocks import Block, Code, Paragraph, Section, Table
-from graphkit.engine.table_formats import number
+from graphkit.engine.table_formats import metric_name, number
 from graphkit.ops import common_neighbor_count
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _tried(found: Sequence[Recommendation], trials: Sequence[Trial]) -> list[Blo
         else f"Tried on validation: the baseline {best.recommendation.model} is best: the recommendation does not hold "
         "here, or the time was too short."
     )
-    caption = f"{done[0].metric} on validation, one seed, options as recommended (not searched)"
+    caption = f"{metric_name(done[0].metric)} on validation, one seed, options as recommended (not searched)"
     return [
         Paragraph(words),
         Table(("model", "validation", "epochs", "seconds"), rows, numeric=(1, 2, 3), caption=caption),

@@ -120,7 +120,7 @@ def markdown_page(headline: Headline, sections: Sequence[Section], *, plots: Map
 def _block(block: Block, plots: Mapping[str, str]) -> str:
     if isinstance(block, Paragraph):
         sees = ", ".join(f"[{markdown_escape(title)}](#{anchor_of(title)})" for title in block.sees)
-        return markdown_escape(block.text) + (f" (see {sees})" if sees else "")
+        return f"{markdown_escape(block.text.removesuffix('.'))} (see {sees})." if sees else markdown_escape(block.text)
     if isinstance(block, Table):
         caption = f"{markdown_escape(block.caption)}\n\n" if block.caption else ""
         return caption + markdown_table(block.header, block.rows, block.numeric)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from html import escape
 
+from graphkit.engine.plots import Plot
 from graphkit.engine.report_blocks import Block, Drawing, Headline, Paragraph, Section, Table, anchor_of
 from graphkit.engine.report_style import STYLE
 
@@ -13,6 +15,7 @@ __all__ = ["html_page"]
 
 # the browser itself then refuses whatever might slip in from the files of a run
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_PIXELS = 100  # per inch of a drawing
 
 
 def html_page(headline: Headline, sections: Sequence[Section]) -> str:
@@ -69,16 +72,27 @@ def _figure(headline: Headline) -> str:
 def _block(block: Block) -> str:
     if isinstance(block, Paragraph):
         sees = ", ".join(f'<a href="#{anchor_of(title)}">{escape(title)}</a>' for title in block.sees)
-        return f"<p{' class=note' * block.note}>{escape(block.text)}{f' (see {sees})' if sees else ''}</p>"
+        text = f"{escape(block.text.removesuffix('.'))} (see {sees})." if sees else escape(block.text)
+        return f"<p{' class=note' * block.note}>{text}</p>"
     if isinstance(block, Table):
         return _table(block)
     if isinstance(block, Drawing):
         picture = base64.b64encode(block.plot.svg).decode("ascii")
         caption = f"<figcaption>{escape(block.caption)}</figcaption>" if block.caption else ""
         source = f"data:image/svg+xml;base64,{picture}"
-        image = f'<img alt="{escape(block.alternative)}" src="{source}">'
+        image = f'<img alt="{escape(block.alternative)}"{_width(block.plot)} src="{source}">'
         return f'<figure><div class="frame" tabindex="0">{image}</div>{caption}</figure>'
     return f"<pre><code>{escape(block.text.rstrip())}</code></pre>"
+
+
+def _width(plot: Plot) -> str:
+    """The size a drawing was made for, so that letters have one size on a page, whatever the width of a drawing."""
+    found = re.search(rb'<svg\b[^>]*?\swidth="([\d.]+)pt"', plot.svg)
+    if not found:
+        return ""
+    pixels = min(round(float(found[1]) / 72 * _PIXELS), 860)
+    # on a narrow screen letters stay readable, and the drawing scrolls inside its frame
+    return f' style="width: {pixels}px; min-width: {min(pixels, 600)}px"'
 
 
 def _table(table: Table) -> str:
@@ -98,6 +112,8 @@ def _cells(table: Table, row: Sequence[str], tag: str) -> list[str]:
     for position, text in enumerate(row):
         kind = ' class="number"' if position in table.numeric else ""
         badge = tag == "td" and position == table.badges
+        if tag == "th" and len(text) > 1 and text[:2].isalpha():  # not a symbol such as r or R^2
+            text = text[0].upper() + text[1:]
         shown.append(f"<{tag}{kind}>{_badge(text) if badge else escape(text)}</{tag}>")
     return shown
 

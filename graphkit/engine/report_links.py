@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from graphkit.engine.run_record import RunRecord
+from graphkit.engine.table_formats import metric_name
 
 __all__ = ["is_link_run", "link_protocol_entries"]
 
@@ -37,7 +38,7 @@ def link_protocol_entries(run: RunRecord) -> list[tuple[str, Any]]:
     for split, what in _part(protocol, "negatives").items():
         entries.append((f"Negatives of {split}", what))
     for metric, rule in (run.results[0].get("ties") or {}).items():
-        entries.append((f"Ties, {metric}", rule))
+        entries.append((f"Ties, {metric_name(metric)}", rule))
     if protocol.get("use_valedges"):
         entries.append(("Messages at test", "train and valid edges (use_valedges)"))
     if protocol.get("repeats"):

@@ -241,7 +241,7 @@ def _protocol(run: RunRecord) -> Section:
     entries += [(f"Reference: {key}", value) for key, value in reference.items() if key not in ("metrics", "beside")]
     if reference.get("beside"):
         entries.append(("Baselines", "figures cited from their sources, not run or tuned here"))
-    body = [[name, "yes" if value is True else str(value)] for name, value in entries if value not in (None, "", False)]
+    body = [[name, _said(value)] for name, value in entries if value not in (None, "", False, {})]
     return Section("Protocol", [Table(["", ""], body)])
 
 
@@ -297,6 +297,12 @@ def _selecting(run: RunRecord) -> str:
 def _part(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     part = config.get(key)
     return part if isinstance(part, Mapping) else {}
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{metric_name(str(key))} {_said(inner)}" for key, inner in value.items())
+    return "yes" if value is True else str(value)
 
 
 def _plural(count: int, noun: str) -> str:

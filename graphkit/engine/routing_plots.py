@@ -9,6 +9,7 @@ import numpy as np
 
 from graphkit.engine.plots import COLOURS, PLOT_STYLE, Plot, drawn
 from graphkit.engine.relation_plots import shortened
+from graphkit.engine.table_formats import number
 
 __all__ = ["gate_plot", "prompt_plot", "usage_plot"]
 
@@ -46,7 +47,7 @@ def usage_plot(epochs: Sequence[int], usage: Sequence[Sequence[float]]) -> Plot:
             )  # fmt: skip
             below = below + shares[:, expert]
         axes.grid(axis="x", visible=False)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set(xlabel="Epoch", ylabel="Share of assignments (%)", ylim=(0, 100))
         if shares.shape[1] <= 28:
             figure.legend(loc="outside right center", title="Expert", ncols=1 if shares.shape[1] <= 10 else 2)
@@ -111,15 +112,18 @@ def _heat_map(
         if max(values.shape) <= _FIGURES:
             for row, column in np.ndindex(*values.shape):
                 value = values[row, column]
-                dark = abs(value) > 0.6
                 axes.text(
-                    column,
-                    row,
-                    f"{value:.2f}",
-                    ha="center",
-                    va="center",
-                    fontsize=7.5,
-                    color="white" if dark else "#222222",
-                )
+                    column, row, number(float(value), 2), ha="center", va="center", fontsize=7.5,
+                    color=_readable_on(image.to_rgba(value)),
+                )  # fmt: skip
         figure.colorbar(image, ax=axes, label=unit)
         return drawn(figure)
+
+
+def _readable_on(colour: Sequence[float]) -> str:
+    """White or near-black, whichever stands out more from a colour (contrast as WCAG defines it)."""
+    red, green, blue, alpha = colour
+    on_paper = [1 - alpha * (1 - v) for v in (red, green, blue)]
+    levels = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in on_paper]
+    light = 0.2126 * levels[0] + 0.7152 * levels[1] + 0.0722 * levels[2]
+    return "#ffffff" if 1.05 / (light + 0.05) > (light + 0.05) / 0.066 else "#222222"

@@ -49,7 +49,7 @@ def test_a_run_from_its_configuration_to_its_report(link, tmp_path):
         "70/10/20 of the edges at random, seed 3" in report
         and "1 per edge, never an edge of the training split" in report
     )
-    assert "| AUC |" in report and "| Ties, auc | a tie counts half |" in report and "Candidates" not in report
+    assert "| AUC |" in report and "| Ties, AUC | a tie counts half |" in report and "Candidates" not in report
     assert "| Negatives of test | 1 per edge, drawn with seed 3, pooled |" in report
     assert (out / "report.html").exists() and not (out / "seed-0" / "test_ranks.safetensors").exists()
     for found in evaluate_run(out):

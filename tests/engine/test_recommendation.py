@@ -96,9 +96,7 @@ def test_the_time_of_a_bake_off_is_kept_within_an_epoch():
     """Nothing is known of a model whose first epoch does not end in time, but how long one would take."""
     (trial,) = bake_off(blocks(0.9), [Recommendation("GCN", "", options={"hidden_channels": 8})], minutes=1e-7)
     assert trial.value is None and trial.note.startswith("an epoch takes about")
-    (trial,) = bake_off(
-        gk.load("umls"), [Recommendation("NBFNet", "", options={"hidden_channels": 8})], minutes=0.05
-    )
+    (trial,) = bake_off(gk.load("umls"), [Recommendation("NBFNet", "", options={"hidden_channels": 8})], minutes=0.05)
     assert trial.seconds < 15 and (trial.value is None) == bool(trial.note)
 
 
@@ -121,7 +119,6 @@ def test_analyze_says_how_to_go_on():
     section = gk.analyze(LinkTask.from_edges("ring", ring, 40)).section("Recommendation")
     code = next(block for block in section.blocks if isinstance(block, Code))
     assert "gk.fit(NCNC.for_task(task" in code.text and "only 0 % of the validation edges" in section.blocks[1].text
-
 
     assert "task: the one that was analysed" in code.text and "gk.load" not in code.text
 
@@ -149,4 +146,4 @@ def test_links_to_sections_in_markdown():
     page = markdown_page(
         gk.engine.report_blocks.Headline("x"), [Section("A", [Paragraph("Because.", sees=["Hops needed"])])], plots={}
     )
-    assert "Because. (see [Hops needed](#hops-needed))" in page and anchor_of("Hops needed") == "hops-needed"
+    assert "Because (see [Hops needed](#hops-needed))." in page and anchor_of("Hops needed") == "hops-needed"

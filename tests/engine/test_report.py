@@ -12,6 +12,9 @@ import pytest
 from safetensors.numpy import save
 
 from graphkit.engine.report import render, write_report
+from graphkit.engine.report_blocks import Drawing, Headline, Paragraph, Section, Table, markdown_page
+from graphkit.engine.report_html import html_page
+from graphkit.engine.routing_plots import prompt_plot, usage_plot
 from graphkit.engine.run_record import read_epochs, read_run
 from graphkit.errors import UserError
 
@@ -20,6 +23,7 @@ name: {name}
 reference:
   paper: "A paper <script>alert(1)</script>"
   metrics: {{mrr: 0.750, "hits@1": 0.5}}
+  std: {{mrr: "0.010", "hits@1": "0.02"}}
   beside: [{{name: RotatE, mrr: 0.4, source: "its paper"}}]
 protocol: {{select: mrr, ties: pessimistic}}
 data: {{name: toy}}
@@ -32,7 +36,14 @@ def make_run(folder, name="method/toy", seeds=(0, 1)):
     """A run directory: MRR 0.7 + 0.1 seed on test, half of that on validation."""
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(CONFIG.format(name=name))
-    environment = {"cpu": {"model": "<script>cpu</script>", "threads": 2}, "gpus": [], "backends": {"spmm": "native"}}
+    backends = {"spmm": "native", "scan": "python", "pool": "native"}
+    memory = {"ram": 25276502016, "gpus": []}
+    environment = {
+        "cpu": {"model": "<script>cpu</script>", "threads": 2},
+        "gpus": [],
+        "memory": memory,
+        "backends": backends,
+    }
     (folder / "environment.json").write_text(json.dumps(environment))
     results, log = [], []
     for seed in seeds:
@@ -95,7 +106,9 @@ def test_both_reports_and_the_plots_are_written(run):
     # mean of 0.7 and 0.8, unbiased deviation 0.1 / sqrt(2), two of three seeds
     assert "**MRR 0.750 ± 0.071**" in markdown
     assert "| method/toy | MRR | 0.75 | 0.750 ± 0.071 (n=2 of 3) | 0.000 | matches |" in markdown
-    assert "| gpus | none |" in markdown and "| spmm | native |" in markdown
+    assert "| gpus | none |" in markdown and "| ram | 23.5 GiB |" in markdown
+    assert "| native | spmm, pool |" in markdown and "| python | scan |" in markdown
+    assert "| Reference: std | MRR 0.010, Hits@1 0.02 |" in markdown
     assert "Unfinished: no result yet for 1 seed (2)." in markdown
     assert "graphkit run config.yaml --seeds 0-1 --out ../toy-again" in markdown
     for path in re.findall(r"\]\((plots/[^)]*)\)", markdown):
@@ -111,6 +124,31 @@ def test_html_stands_alone_and_is_well_formed(run):
     assert page.links and all(link.startswith("#") for link in page.links)
     assert {link[1:] for link in page.links} == set(page.ids) and len(set(page.ids)) == len(page.ids)
     assert "url(" not in text and "@import" not in text and "default-src 'none'" in text
+
+
+def test_letters_of_drawings_have_one_size_whatever_their_width():
+    pytest.importorskip("matplotlib")
+    drawings = [usage_plot([1], [[1.0, 0.0]]), prompt_plot([[1.0, 0.0], [0.0, 1.0]])]
+    text = html_page(
+        Headline("run"), [Section("Plots", [Drawing(str(n), plot, "") for n, plot in enumerate(drawings)])]
+    )
+    shown = [int(width) for width in re.findall(r'<img [^>]*style="width: (\d+)px', text)]
+    made_for = [float(re.search(rb'width="([\d.]+)pt"', plot.svg)[1]) for plot in drawings]
+    assert shown[1] < shown[0] <= 860
+    assert shown[0] / made_for[0] == pytest.approx(shown[1] / made_for[1], rel=0.01)
+
+
+def test_headings_of_columns_begin_with_a_capital_but_symbols_stay():
+    table = Table(["pattern", "r", "R^2", "train (%)"], [["A", "0.1", "0.01", "3"]], [1, 2, 3])
+    text = html_page(Headline("run"), [Section("Direction", [table])])
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", text) == ["Pattern", "r", "R^2", "Train (%)"]
+
+
+def test_a_sentence_with_a_reference_ends_once():
+    paragraph = Paragraph("NCN: the same, faster.", sees=("Plots", "Result"))
+    sections = [Section("Recommendation", [paragraph])]
+    assert "faster (see [Plots](#plots), [Result](#result)).\n" in markdown_page(Headline("run"), sections, plots={})
+    assert '<p>NCN: the same, faster (see <a href="#plots">' in html_page(Headline("run"), sections)
 
 
 def test_everything_from_the_files_is_escaped(run):
