@@ -132,8 +132,11 @@ def subject_of(
                 f"{name} is a run on {recorded.name}, a knowledge graph; graphkit analyze looks at models of links and of nodes"
             )
         return Subject(recorded, model, model_name, **settings)
-    if task == "node":
-        if path.is_file() and path.suffix == ".npz":  # as ``graphkit data build-city`` writes it
+    is_city = path.is_file() and path.suffix == ".npz"  # as ``graphkit data build-city`` writes it
+    if is_city and task == "link":
+        raise UserError(f"{name} is a city, whose nodes have labels; leave out --task")
+    if task == "node" or is_city:
+        if is_city:
             _refuse(f"{name} is a city with splits of its own", root=root, **made, **given)
             code = _call("gk.data.city_graph.CityGraph.load", name) + ".task()"
             return NodeSubject(CityGraph.load(path).task(), code=code, **_of_nodes(settings))

@@ -74,10 +74,12 @@ def test_a_data_set_and_a_run(tmp_path, capsys):
 
 def test_a_city_of_ones_own(capsys):
     build_city("synthetic:grid:100", k=3).save("town.npz")
-    assert main(["analyze", "town.npz", "--task", "node"]) == 0
+    assert main(["analyze", "town.npz"]) == 0
     assert "Hops needed" in capsys.readouterr().out
     assert main(["analyze", "town.npz", "--task", "node", "--split_seed", "1"]) == 2
     assert "town.npz is a city with splits of its own; leave out --split_seed" in capsys.readouterr().err
+    assert main(["analyze", "town.npz", "--task", "link"]) == 2
+    assert "town.npz is a city, whose nodes have labels; leave out --task" in capsys.readouterr().err
 
 
 def test_maps():

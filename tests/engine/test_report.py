@@ -326,3 +326,10 @@ def test_other_damaged_files_are_named(run, name, content, fault):
     with pytest.raises(UserError, match=fault):
         write_report(run)
     assert not (run / "report.html").exists()
+
+
+def test_the_style_has_a_dark_theme_with_every_colour_of_the_light_one():
+    from graphkit.engine.report_style import STYLE
+
+    light, dark = (set(re.findall(r"(--\w+): #", part)) for part in STYLE.split("prefers-color-scheme: dark", 1))
+    assert light == dark and not re.search(r"background: #fff|color: #", STYLE.split(".badge.matches")[0])
