@@ -65,8 +65,8 @@ code { font: inherit; }
   table { font-size: 0.84rem; }
 }
 @media screen and (prefers-color-scheme: dark) {
-  :root { --ink: #e3e7ec; --soft: #a6b0bc; --line: #333b46; --shade: #1e242c; --accent: #7db9ec; --paper: #14181e; --clear: #14181e00;
-    --edge: #0009; --rule: #5b6675; }
+  :root { --ink: #e3e7ec; --soft: #a6b0bc; --line: #333b46; --shade: #1e242c; --accent: #7db9ec; --paper: #14181e;
+    --clear: #14181e00; --edge: #0009; --rule: #5b6675; }
   .badge.matches { background: #10352a; color: #8fdcbd; border-color: #245c49; }
   .badge.better { background: #10304a; color: #9bcdf2; border-color: #265373; }
   .badge.worse { background: #43220e; color: #f3b48d; border-color: #74401f; }
