@@ -74,7 +74,8 @@ GK_TARGET inline void turn_words(__m512i v[8]) {
 }
 
 // Squares of eight times eight bits inside words, then words, then bytes.
-GK_TARGET void turned_wide(const uint64_t* table, int64_t row, const int64_t* one, const int64_t* two, int64_t pairs, int64_t words, uint64_t* to, int64_t step) {
+GK_TARGET void turned_wide(const uint64_t* table, int64_t row, const int64_t* one, const int64_t* two, int64_t pairs, int64_t words, uint64_t* to,
+                           int64_t step) {
   alignas(64) uint64_t of_word[8][64];
   alignas(64) uint8_t order[64], backward[64];  // the product below takes rows from the last to the first
   for (int k = 0; k < 64; ++k) order[k] = uint8_t(k % 8 * 8 + k / 8), backward[k] = uint8_t((7 - k % 8) * 8 + k / 8);

@@ -50,7 +50,8 @@ inline void pool_tiles(const Intersections& of, const NeighborPoolKernels& kerne
     for (int64_t k = 0; k < groups; ++k) {
       tiles.unpack(s.bits.get() + k * kTile * kTileWords, kTileWords, 1, rows, s.lists.place.get(), s.lists.size.get());
       const Features part{x.dtype, F, static_cast<const uint8_t*>(x.x) + k * kTile * F * x_bytes};
-      kernels.gather_tiles(part, rows, s.lists.place.get(), s.lists.size.get(), factor ? static_cast<const uint8_t*>(factor) + k * kTile * bytes : nullptr, sums);
+      const void* factors = factor ? static_cast<const uint8_t*>(factor) + k * kTile * bytes : nullptr;
+      kernels.gather_tiles(part, rows, s.lists.place.get(), s.lists.size.get(), factors, sums);
     }
     if (half)
       for (int64_t r = 0; r < rows; ++r) kernels.finish(x, sums + r * F * bytes, nullptr, to + r * F * x_bytes);
@@ -79,7 +80,8 @@ inline void spread_tiles(const Intersections& of, const NeighborPoolKernels& ker
       for (int64_t part = 0; part < kTileWords; ++part) {
         const int64_t from = std::min(of.P, begin + part * 64), pairs = std::min<int64_t>(64, of.P - from);
         for (int64_t w = first; w < last; w += 8)
-          tiles.turned(of.bits(0) + w, words, of.one + from, of.two + from, pairs, std::min<int64_t>(8, last - w), turned.get() + part * plane + (w - first) * 64, 64);
+          tiles.turned(of.bits(0) + w, words, of.one + from, of.two + from, pairs, std::min<int64_t>(8, last - w),
+                       turned.get() + part * plane + (w - first) * 64, 64);
       }
       const Features rows{grad.dtype, grad.F, static_cast<const uint8_t*>(grad.x) + begin * row_bytes};
       for (int64_t u = 0; u < nodes; u += kTile) {

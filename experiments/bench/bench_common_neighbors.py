@@ -6,8 +6,9 @@
 Half of the pairs are edges. Sets: sorted common neighbours of every pair, checked to be equal. Pooled: features with 64
 channels summed over them, forward, and forward with the gradient of the features; the peers make the sets first and
 multiply. Everybody gets the sorted graph as it likes it, made beforehand. Where all calls of a round together take less than
-half a second, there are at least 15 rounds, for everybody alike: few rounds of milliseconds say little. Cora and ogbl-ddi come from GRAPHKIT_DATA and are
-left out where they are absent. Results: results/common_neighbors.json and results/common_neighbors_sweep.json.
+half a second, there are at least 15 rounds, for everybody alike: few rounds of milliseconds say little. Cora and ogbl-ddi
+come from GRAPHKIT_DATA and are left out where they are absent. Results: results/common_neighbors.json and
+results/common_neighbors_sweep.json.
 """
 
 from __future__ import annotations

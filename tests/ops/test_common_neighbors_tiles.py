@@ -33,7 +33,8 @@ def results(graph, pairs, x, weight, removed):
     g = torch.randn(out.shape, generator=torch.Generator().manual_seed(2)).to(x.dtype)
     sets = ops.common_neighbors(graph, pairs, **of)
     plain = ops.cn_pool(graph, pairs, x.detach(), **of)
-    return [*sets, ops.common_neighbor_count(graph, pairs, **of), out.detach(), plain, torch.autograd.grad(out, x, g)[0]]
+    count = ops.common_neighbor_count(graph, pairs, **of)
+    return [*sets, count, out.detach(), plain, torch.autograd.grad(out, x, g)[0]]
 
 
 # 700 nodes and 1,500 pairs fill no last tile, 1,030 pairs leave fewer than 64 for it
@@ -51,7 +52,7 @@ def test_as_merged(case, dtype, channels, masked):
     weight = torch.rand(graph.num_nodes, generator=torch.Generator().manual_seed(3))
     with force_strategy("merge"):
         wanted = results(graph, pairs, x, weight, removed)
-    assert 0 < wanted[2].count_nonzero() and wanted[2].max() > 2
+    assert wanted[2].max() > 2
     for threads in (1, 3):
         torch.set_num_threads(threads)
         for found, expected in zip(results(graph, pairs, x, weight, removed), wanted, strict=True):
