@@ -16,6 +16,7 @@
 #include "neighbor_pool.h"
 #include "pieces.h"
 #include "sampling.h"
+#include "tile_pools.h"
 
 namespace graphkit {
 namespace {
@@ -73,9 +74,12 @@ class Lists {
       for (int64_t p = begin; p < end; ++p) offset[p - begin + 1] = offset[p - begin] + of.bound(p);
       if (offset.back() > room) buffer.reset(new int32_t[room = offset.back()]);
       int32_t* to = buffer.get();
-      of.each(begin, end, [&](int64_t p, const int32_t* list, int64_t size, int64_t) {
+      const auto ready = [&](int64_t from, int64_t last) {
+        for (int64_t p = from; p < last; ++p) at_[p] = to + offset[p - begin], size_[p] = 0;
+      };
+      of.each(begin, end, ready, [&](int64_t p, const int32_t* list, int64_t size, int64_t) {
         std::copy_n(list, size, to + offset[p - begin]);
-        at_[p] = to + offset[p - begin], size_[p] = size;
+        size_[p] = size;
       });
       if (end - begin == of.P) {
         blocks_.push_back(std::move(buffer));
@@ -118,8 +122,14 @@ int64_t add_up(int64_t* ptr, int64_t rows) {
 enum Sets : int { kCommon = 1, kResidual = 2 };
 using Emitted = std::tuple<Tensor, Tensor, Tensor>;
 
+// What else is made of the lists: nothing.
+struct Unused {
+  void ready(int64_t, int64_t) const {}
+  void operator()(int64_t, const int32_t*, int64_t, int64_t) const {}
+};
+
 // Pairs in their order: every block of pairs has its lists one after the other, and so has the result.
-template <class Use> Emitted emit_in_order(const Tensor& like, Intersections& of, Tensor& ptr, const Use& use) {
+template <class Use> Emitted emit_in_order(const Tensor& like, Intersections& of, Tensor& ptr, Use& use) {
   int64_t* start = data<int64_t>(ptr);
   const int64_t blocks = of.blocks();
   const bool twice = of.total_bound() > kListsAtOnce;  // counted first, and intersected again
@@ -129,11 +139,13 @@ template <class Use> Emitted emit_in_order(const Tensor& like, Intersections& of
   std::unique_ptr<int32_t[]> lists(new int32_t[offset[blocks] + 1]);
   of.each_block([&](int64_t k, int64_t begin, int64_t end, int64_t slot) {
     int64_t found = 0;
-    for (int64_t p = begin; p < end; ++p) {
+    std::fill(start + begin + 1, start + end + 1, 0);
+    if (!twice) use.ready(begin, end);
+    of.each_that_may_meet(begin, end, slot, [&](int64_t p) {
       int32_t* list = lists.get() + offset[k] + found;
       found += start[p + 1] = twice ? of.size(p, end, slot) : of.list(p, end, slot, list);
       if (!twice) use(p, list, start[p + 1], slot);
-    }
+    });
     total[k + 1] = found;
   });
   Tensor node = large(like, add_up(total.data(), blocks), ScalarType::Long);
@@ -145,7 +157,8 @@ template <class Use> Emitted emit_in_order(const Tensor& like, Intersections& of
   };
   if (twice) {
     of.each_block([&](int64_t k, int64_t begin, int64_t end, int64_t) { pointers(k, begin, end); });
-    of.each(0, of.P, [&](int64_t p, const int32_t* list, int64_t size, int64_t slot) {
+    const auto ready = [&](int64_t from, int64_t last) { use.ready(from, last); };
+    of.each(0, of.P, ready, [&](int64_t p, const int32_t* list, int64_t size, int64_t slot) {
       use(p, list, size, slot);
       widen(list, size, to + start[p]);
     });
@@ -158,8 +171,9 @@ template <class Use> Emitted emit_in_order(const Tensor& like, Intersections& of
   return {ptr, node, torch::stable::new_empty(like, {0}, ScalarType::Float)};
 }
 
-// use(pair, list, size, slot) is called once for every pair, while its list is at hand.
-template <class Use> Emitted emit_common(const Tensor& like, Intersections& of, const Use& use) {
+// use(pair, list, size, slot) is called once for every pair with common neighbours, while its list is at hand; use.ready(from,
+// to) before, for all pairs.
+template <class Use> Emitted emit_common(const Tensor& like, Intersections& of, Use use) {
   Tensor ptr = torch::stable::new_empty(like, {of.P + 1}, ScalarType::Long);
   if (of.in_order()) return emit_in_order(like, of, ptr, use);
   int64_t* start = data<int64_t>(ptr);
@@ -168,6 +182,7 @@ template <class Use> Emitted emit_common(const Tensor& like, Intersections& of, 
   Tensor node = large(like, add_up(start, of.P), ScalarType::Long);
   int64_t* to = data<int64_t>(node);
   each_block(of.P, [&](int64_t begin, int64_t end, int64_t slot) {
+    use.ready(begin, end);
     for (int64_t p = begin; p < end; ++p) {
       use(p, lists.at(p), lists.size(p), slot);
       widen(lists.at(p), lists.size(p), to + start[p]);
@@ -255,7 +270,7 @@ Emitted neighbor_sets(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::o
   Intersections of = describe(g, pairs, strategy);
   STD_TORCH_CHECK((sets == kCommon || sets == kResidual) && cap >= 0 && cap < int64_t(1) << 31 && counter >= 0 && counter < int64_t(1) << 32,
                   "unknown set, or a cap or counter out of range");
-  if (sets == kCommon && !cap) return emit_common(pairs, of, [](int64_t, const int32_t*, int64_t, int64_t) {});
+  if (sets == kCommon && !cap) return emit_common(pairs, of, Unused{});
   const Lists lists(of);
   return emit_rows(pairs, Rows{of, lists, Sets(sets), cap, uint64_t(seed), uint32_t(counter)});
 }
@@ -267,10 +282,11 @@ Tensor count(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::optional<T
   int64_t* to = data<int64_t>(out);
   if (of.in_order())
     of.each_block([&](int64_t, int64_t begin, int64_t end, int64_t slot) {
-      for (int64_t p = begin; p < end; ++p) to[p] = of.size(p, end, slot);
+      std::fill(to + begin, to + end, 0);
+      of.each_that_may_meet(begin, end, slot, [&](int64_t p) { to[p] = of.size(p, end, slot); });
     });
   else
-    of.each(0, of.P, [&](int64_t p, const int32_t*, int64_t size, int64_t) { to[p] = size; });
+    of.each(0, of.P, [](int64_t, int64_t) {}, [&](int64_t p, const int32_t*, int64_t size, int64_t) { to[p] = size; });
   return out;
 }
 
@@ -316,20 +332,32 @@ class Pools {
   Tensor out;
 
   Pools(const NeighborGraph& g, int64_t pairs, const Tensor& x, const std::optional<Tensor>& weight)
-      : out(torch::stable::new_empty(x, {pairs, x.size(1)}, x.scalar_type())), f_(features(x)), factor_(optional_values(weight, g.N, f_.dtype)), sums_(f_, out) {
+      : out(torch::stable::new_empty(x, {pairs, x.size(1)}, x.scalar_type())), f_(features(x)), factor_(optional_values(weight, g.N, f_.dtype)),
+        row_bytes_(f_.F * (f_.dtype == Real::kBfloat16 ? 2 : bytes_of(f_.dtype))), sums_(f_, out) {
     STD_TORCH_CHECK(x.size(0) == g.N, "features must have one row per node");
-    ask_for_large_pages(out.data_ptr(), pairs * f_.F * (f_.dtype == Real::kBfloat16 ? 2 : bytes_of(f_.dtype)));
+    ask_for_large_pages(out.data_ptr(), pairs * row_bytes_);
   }
-  void operator()(int64_t p, const int32_t* list, int64_t size, int64_t slot) {
+  void all(Intersections& of) {
+    if (of.combines_bits(kPoolsInTiles)) pool_tiles(of, pool_kernels(), f_, factor_, out.data_ptr());
+    else of.each(0, of.P, [&](int64_t from, int64_t to) { ready(from, to); }, *this);
+  }
+  // Row by row: what fills many rows at once is an instruction that is slower where the rows are in no cache.
+  void ready(int64_t from, int64_t to) const {
+    uint8_t* rows = static_cast<uint8_t*>(out.data_ptr());
+    for (int64_t p = from; p < to; ++p) std::fill_n(rows + p * row_bytes_, row_bytes_, uint8_t{0});
+  }
+  void operator()(int64_t p, const int32_t* list, int64_t size, int64_t slot) const {
+    if (!size) return;
     void* sum = sums_.begin(p, slot);
-    if (size) pool_kernels().gather(f_, {list, size, factor_ ? Factor::kByNode : Factor::kNone, factor_}, sum);
+    pool_kernels().gather(f_, {list, size, factor_ ? Factor::kByNode : Factor::kNone, factor_}, sum);
     sums_.end(p, slot);
   }
 
  private:
   const Features f_;
   const void* factor_;
-  Sums sums_;
+  const int64_t row_bytes_;
+  mutable Sums sums_;  // has memory of the slots
 };
 
 Tensor cn_pool(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::optional<Tensor> degree, Tensor pairs, Tensor x, std::optional<Tensor> weight,
@@ -337,7 +365,7 @@ Tensor cn_pool(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::optional
   const NeighborGraph g = describe(ptr, col, gone, degree);
   Intersections of = describe(g, pairs, strategy);
   Pools pools(g, of.P, x, weight);
-  of.each(0, of.P, [&](int64_t p, const int32_t* list, int64_t size, int64_t slot) { pools(p, list, size, slot); });
+  pools.all(of);
   return pools.out;
 }
 
@@ -347,12 +375,11 @@ std::tuple<Tensor, Tensor, Tensor> cn_pool_with_sets(Tensor ptr, Tensor col, std
   const NeighborGraph g = describe(ptr, col, gone, degree);
   Intersections of = describe(g, pairs, strategy);
   Pools pools(g, of.P, x, weight);
-  const auto use = [&](int64_t p, const int32_t* list, int64_t size, int64_t slot) { pools(p, list, size, slot); };
   if (of.total_bound() <= pools.out.numel()) {
-    const Emitted sets = emit_common(pairs, of, use);
+    const Emitted sets = emit_common(pairs, of, pools);
     return {pools.out, std::get<0>(sets), std::get<1>(sets)};
   }
-  of.each(0, of.P, use);
+  pools.all(of);
   return {pools.out, torch::stable::new_empty(pairs, {0}, ScalarType::Long), torch::stable::new_empty(pairs, {0}, ScalarType::Long)};
 }
 
@@ -396,6 +423,10 @@ Tensor cn_spread(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::option
   STD_TORCH_CHECK(grad.size(0) == of.P && f.dtype != Real::kBfloat16, "the gradient must be float32 or float64 with one row per pair");
   const int64_t bytes = bytes_of(f.dtype), row_bytes = f.F * bytes;
   Tensor out = zeros(grad, g.N, f.F, bytes);
+  if (of.combines_bits(kSpreadsInTiles)) {
+    spread_tiles(of, pool_kernels(), f, out.data_ptr());
+    return out;
+  }
   const uint8_t* rows = static_cast<const uint8_t*>(f.x);
   std::unique_ptr<int32_t[]> buffer;
   std::vector<int64_t> offset, sizes, some;  // some: pairs with common neighbours
@@ -406,7 +437,7 @@ Tensor cn_spread(Tensor ptr, Tensor col, std::optional<Tensor> gone, std::option
     for (int64_t p = begin; p < end; ++p) offset[p - begin + 1] = offset[p - begin] + of.bound(p);
     if (offset.back() > room) buffer.reset(new int32_t[room = offset.back()]);
     int32_t* lists = buffer.get();
-    of.each(begin, end, [&](int64_t p, const int32_t* list, int64_t size, int64_t) {
+    of.each(begin, end, [](int64_t, int64_t) {}, [&](int64_t p, const int32_t* list, int64_t size, int64_t) {
       std::copy_n(list, size, lists + offset[p - begin]);
       sizes[p - begin] = size;
     });
@@ -444,6 +475,18 @@ struct Ragged {
     STD_TORCH_CHECK(count >= 0 && ptr_of.scalar_type() == ScalarType::Long && node_of.scalar_type() == ScalarType::Long && ptr_of.is_contiguous() && node_of.is_contiguous(),
                     "ptr and node must be int64");
     STD_TORCH_CHECK(ptr[0] == 0 && ptr[count] == entries && rows >= 0 && (rows > 0 || count == 0), "ptr must rise from 0 to the number of nodes");
+  }
+  // f(rows, how many, first) for rows with entries, some at a time, that add to rows r - first of the result. Many have none, in
+  // no order that a processor foresees: first which they are, by arithmetic, then the work.
+  template <class F> void each_filled(int64_t begin, int64_t end, const F& f) const {
+    constexpr int64_t kAtOnce = 2048;
+    int64_t filled[kAtOnce];
+    for (int64_t r = begin; r < end;) {
+      const int64_t first = r / rows * rows, last = std::min({end, r + kAtOnce, first + rows});
+      int64_t size = 0;
+      for (; r < last; ++r) filled[size] = r, size += ptr[r] < ptr[r + 1];
+      f(static_cast<const int64_t*>(filled), size, first);
+    }
   }
   NodeList<int64_t> list(int64_t r, const void* value, int64_t bytes) const {
     return {node + ptr[r], ptr[r + 1] - ptr[r], value ? Factor::kByPlace : Factor::kNone, value ? static_cast<const uint8_t*>(value) + ptr[r] * bytes : nullptr};
@@ -494,16 +537,19 @@ class ByNode {
     start[N] = total;
     torch::stable::parallel_for(0, parts, 1, [&](int64_t from, int64_t to) {
       for (int64_t k = from; k < to; ++k)
-        for (int64_t r = border[k]; r < border[k + 1]; ++r)
-          for (int64_t e = of.ptr[r]; e < of.ptr[r + 1]; ++e) {
-            const int64_t place = next[k * N + of.node[e]]++;
-            row_[place] = int32_t(r % of.rows);
-            if (value) std::memcpy(value_.get() + place * bytes, static_cast<const uint8_t*>(value) + e * bytes, bytes);
-          }
+        of.each_filled(border[k], border[k + 1], [&](const int64_t* rows, int64_t count, int64_t first) {
+          for (int64_t i = 0; i < count; ++i)
+            for (int64_t e = of.ptr[rows[i]]; e < of.ptr[rows[i] + 1]; ++e) {
+              const int64_t place = next[k * N + of.node[e]]++;
+              row_[place] = int32_t(rows[i] - first);
+              if (value) std::memcpy(value_.get() + place * bytes, static_cast<const uint8_t*>(value) + e * bytes, bytes);
+            }
+        });
     });
   }
   NodeList<int32_t> rows(int64_t u, int64_t bytes) const {
-    return {row_.get() + start[u], start[u + 1] - start[u], value_ ? Factor::kByPlace : Factor::kNone, value_ ? value_.get() + start[u] * bytes : nullptr};
+    return {row_.get() + start[u], start[u + 1] - start[u], value_ ? Factor::kByPlace : Factor::kNone, value_ ? value_.get() + start[u] * bytes : nullptr,
+            start.back() - start[u + 1]};
   }
 
  private:
@@ -531,7 +577,7 @@ std::tuple<Tensor, Tensor> weighted_pool_backward(Tensor ptr, Tensor node, std::
     const ByNode by(lists, N, factor, bytes);
     const int64_t* start = by.start.data();
     uint8_t* to = static_cast<uint8_t*>(grad_x.data_ptr());
-    const int64_t step = std::max<int64_t>(256, (N + lists.entries) / 256 + 1), tasks = (N + lists.entries + step - 1) / step;
+    const int64_t step = std::max<int64_t>(1024, (N + lists.entries) / 256 + 1), tasks = (N + lists.entries + step - 1) / step;
     run_tasks(tasks, task_slots(tasks), [&](int64_t task, int64_t) {
       const int64_t first = row_of_item(start, N, task * step), last = task + 1 == tasks ? N : row_of_item(start, N, (task + 1) * step);
       std::fill_n(to + first * row_bytes, (last - first) * row_bytes, uint8_t{0});

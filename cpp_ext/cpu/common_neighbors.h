@@ -19,7 +19,14 @@ constexpr int64_t kSpare = 64;  // lists have room for so many nodes more than t
 
 using Merge = int64_t (*)(const int32_t* a, int64_t a_size, const int32_t* b, int64_t b_size, int32_t* to);
 
+// What pairs cost: lengths of their shorter rows, added up; the longest row; pairs whose rows have at least so many nodes each.
+struct Survey {
+  int64_t shorter, longest, sharing;
+};
+
 struct CommonNeighborKernels {
+  // Of n pairs, `few` nodes at least in the shorter and `many` in the longer row.
+  Survey (*survey)(const int64_t* ptr, const int64_t* one, const int64_t* two, int64_t n, int64_t few, int64_t many);
   // Rows are sorted, without copies; `gone` marks entries of the row before it that do not count, or is null. The number of
   // common nodes is returned.
   Merge merge;

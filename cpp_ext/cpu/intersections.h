@@ -43,31 +43,30 @@ class Intersections {
   // Throws if a pair names a node that is not there.
   Intersections(const NeighborGraph& graph, int64_t pairs, const int64_t* nodes, int strategy)
       : g(graph), P(pairs), one(nodes), two(nodes + pairs), kernels(GRAPHKIT_KERNELS(common_neighbor_kernels)), strategy_(strategy), words_((graph.N + 63) / 64) {
-    struct Block { int64_t shorter, longest, sharing; bool wrong; };
+    struct Block {
+      Survey of;
+      bool wrong;
+    };
     std::vector<Block> found(blocks());
     torch::stable::parallel_for(0, blocks(), 8, [&](int64_t from, int64_t to) {
       for (int64_t k = from; k < to; ++k) {
-        if ((found[k].wrong = has_wrong(k * kBlock, block_end(k)))) continue;
-        const int64_t *start = g.ptr, *i = one, *j = two;
-        int64_t total = 0, most = 0, sharing = 0;
-        for (int64_t p = k * kBlock; p < block_end(k); ++p) {
-          const int64_t a = start[i[p] + 1] - start[i[p]], b = start[j[p] + 1] - start[j[p]], few = std::min(a, b), many = std::max(a, b);
-          total += few, most = std::max(most, many), sharing += int64_t(few >= kShares) & int64_t(many >= shared_);
-        }
-        found[k] = {total, most, sharing, false};
+        const int64_t begin = k * kBlock, size = block_end(k) - begin;
+        if (!(found[k].wrong = has_wrong(begin, begin + size))) found[k].of = kernels.survey(g.ptr, one + begin, two + begin, size, kShares, shared_);
       }
     });
     for (const Block& block : found) STD_TORCH_CHECK(!block.wrong, "pairs hold an id outside [0, num_nodes)");
     int64_t shorter = 0, sharing = 0;
     for (const Block& block : found) {
-      bounds_.push_back(block.shorter);
-      shorter += block.shorter, sharing += block.sharing, longest_ = std::max(longest_, block.longest);
+      bounds_.push_back(block.of.shorter);
+      shorter += block.of.shorter, sharing += block.of.sharing, longest_ = std::max(longest_, block.of.longest);
     }
     total_ = shorter;
     // bits of all rows pay where they stay in the caches and cost less to make than the work they save
     const bool pays = g.N * words_ * 8 <= kMostMatrixBytes && shorter >= 16 * P && g.N * words_ / 4 + g.ptr[g.N] <= 2 * shorter;
     if (strategy_ == kProbe || strategy_ == kWords || (strategy_ == kAuto && pays)) make_matrix();
     in_order_ = matrix_ || (strategy_ != kBitmap && !(strategy_ == kAuto && sharing >= P / 4));
+    // short rows of a small graph, most of which share nothing
+    if (strategy_ == kAuto && in_order_ && !matrix_ && !far_apart_ && shorter <= 8 * P && g.ptr[g.N] <= 4 * P) make_signatures();
     make_room();
   }
 
@@ -81,6 +80,10 @@ class Intersections {
   int64_t total_bound() const { return total_; }
   int64_t longest() const { return longest_; }
   bool has_matrix() const { return matrix_ != nullptr; }
+  // Whether whole rows of bits shall be combined, tile by tile: where shorter rows have that many nodes for each word, on average.
+  bool combines_bits(int64_t nodes_per_word) const { return strategy_ == kWords || (strategy_ == kAuto && matrix_ && total_ >= nodes_per_word * words_ * P); }
+  const uint64_t* bits(int64_t u) const { return matrix_.get() + u * words_; }
+  int64_t words() const { return words_; }
   int64_t slots() const { return int64_t(room_.size()); }
 
   // Pairs are independent of each other and taken in their order; if not, `each` puts them into an order of its own.
@@ -89,6 +92,18 @@ class Intersections {
   int64_t block_end(int64_t k) const { return std::min(P, (k + 1) * kBlock); }
   int64_t block_bound(int64_t k) const { return bounds_[k]; }
 
+  // f(pair) for pairs [begin, end) in rising order, without some that have no common neighbours.
+  template <class F> void each_that_may_meet(int64_t begin, int64_t end, int64_t slot, const F& f) {
+    if (!signature_) {
+      for (int64_t p = begin; p < end; ++p) f(p);
+      return;
+    }
+    // first which, by arithmetic, then the work: nothing foretells which pairs are left out
+    int32_t* some = room_[slot].some.get();
+    int64_t size = 0;
+    for (int64_t p = begin; p < end; ++p) some[size] = int32_t(p), size += (signature_[one[p]] & signature_[two[p]]) != 0;
+    for (int64_t k = 0; k < size; ++k) f(int64_t(some[k]));
+  }
   // f(block, begin, end, slot), for pairs that are taken in order.
   template <class F> void each_block(const F& f) {
     run_tasks(blocks(), slots(), [&](int64_t k, int64_t slot) { f(k, k * kBlock, block_end(k), slot); });
@@ -106,17 +121,16 @@ class Intersections {
     return list(p, end, slot, room_[slot].list.get());
   }
 
-  // f(pair, list, size, slot) for pairs [begin, end); no two calls in one slot at a time. The list lasts for the call.
-  template <class F> void each(int64_t begin, int64_t end, const F& f) {
+  // f(pair, list, size, slot) for pairs [begin, end), but not for all that have no common neighbours; no two calls in one slot
+  // at a time. The list lasts for the call. Before that ready(from, to) for pairs [from, to), which among them are all pairs.
+  template <class R, class F> void each(int64_t begin, int64_t end, const R& ready, const F& f) {
     if (in_order_) {
       const int64_t first = begin / kBlock;
       run_tasks((end + kBlock - 1) / kBlock - first, slots(), [&](int64_t k, int64_t slot) {
-        const int64_t to = std::min(end, block_end(first + k));
-        for (int64_t p = std::max(begin, (first + k) * kBlock); p < to; ++p) {
-          int32_t* room = room_[slot].list.get();
-          const int64_t size = list(p, to, slot, room);
-          f(p, room, size, slot);
-        }
+        const int64_t from = std::max(begin, (first + k) * kBlock), to = std::min(end, block_end(first + k));
+        int32_t* room = room_[slot].list.get();
+        ready(from, to);
+        each_that_may_meet(from, to, slot, [&](int64_t p) { f(p, room, list(p, to, slot, room), slot); });
       });
       return;
     }
@@ -137,6 +151,7 @@ class Intersections {
             if (k + kAhead < to) prefetch(order.pair[k + kAhead]);
           }
           const int64_t p = order.pair[k];
+          ready(p, p + 1);
           const int64_t size = as_bits ? by_bitmap(p, key, room, list) : by_rows(p, room, list);
           f(p, list, size, slot);
         }
@@ -158,7 +173,7 @@ class Intersections {
   static constexpr int64_t kShares = 4, kFarApart = int64_t(1) << 18;  // entries of a graph that a cache does not hold
 
   struct Room {
-    std::unique_ptr<int32_t[]> list, kept[2];
+    std::unique_ptr<int32_t[]> list, kept[2], some;
     std::unique_ptr<uint64_t[]> bits;
   };
   struct Order {
@@ -176,13 +191,13 @@ class Intersections {
   [[gnu::always_inline]] int64_t changed(int64_t p) const { return (one[p] ^ two[p]) & -int64_t(g.size(one[p]) > g.size(two[p])); }
   [[gnu::always_inline]] int64_t longer(int64_t p) const { return two[p] ^ changed(p); }
   [[gnu::always_inline]] int64_t shorter(int64_t p) const { return one[p] ^ changed(p); }
-  const uint64_t* bits(int64_t u) const { return matrix_.get() + u * words_; }
 
   void make_room() {
     room_.resize(int64_t(torch::stable::get_num_threads()));
     for (Room& room : room_) {
       room.list.reset(new int32_t[longest_ + kSpare]);
       if (g.gone) room.kept[0].reset(new int32_t[longest_ + kSpare]), room.kept[1].reset(new int32_t[longest_ + kSpare]);
+      if (signature_) room.some.reset(new int32_t[kBlock]);
       if (!in_order_) room.bits.reset(new uint64_t[words_ + 1]());
     }
   }
@@ -200,6 +215,18 @@ class Intersections {
     torch::stable::parallel_for(0, g.N, 256, [&](int64_t begin, int64_t end) {
       std::memset(matrix_.get() + begin * words_, 0, (end - begin) * words_ * 8);
       for (int64_t u = begin; u < end; ++u) set_bits(g.row(u), matrix_.get() + u * words_);
+    });
+  }
+
+  // One bit for each neighbour, removed or not, by its hash: rows without a common bit have no common node.
+  void make_signatures() {
+    signature_.reset(new uint64_t[g.N]);
+    torch::stable::parallel_for(0, g.N, 1024, [&](int64_t begin, int64_t end) {
+      for (int64_t u = begin; u < end; ++u) {
+        uint64_t all = 0;
+        for (int64_t e = g.ptr[u]; e < g.ptr[u + 1]; ++e) all |= uint64_t(1) << (uint32_t(g.col[e]) * 0x9e3779b1u >> 26);
+        signature_[u] = all;
+      }
     });
   }
 
@@ -320,7 +347,7 @@ class Intersections {
   const bool blocks_ = merge_ != kernels.merge;  // whole vectors are compared
   const int64_t shared_ = blocks_ ? 256 : 32;    // from so many neighbours on pairs are sorted by their longer row
   const bool far_apart_ = g.ptr[g.N] > kFarApart;
-  std::unique_ptr<uint64_t[]> matrix_;
+  std::unique_ptr<uint64_t[]> matrix_, signature_;
   std::vector<Room> room_;
 };
 

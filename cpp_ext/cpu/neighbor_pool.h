@@ -14,6 +14,7 @@ template <class I> struct NodeList {
   int64_t size;
   Factor kind;
   const void* factor;  // [size] or [N]
+  int64_t more = 0;    // nodes behind the list whose rows will be read next
 };
 
 struct Features {
@@ -63,6 +64,8 @@ struct NeighborPoolKernels {
   // sum[c] += factor * x[node][c], terms in the order of the list; sum is [F] accumulators.
   void (*gather)(const Features&, const NodeList<int32_t>&, void* sum);
   void (*gather_wide)(const Features&, const NodeList<int64_t>&, void* sum);
+  // sums[r][c] += factor[k] * x[k][c] for the places k in list r; lists lie one after the other, factor null: 1.
+  void (*gather_tiles)(const Features&, int64_t rows, const uint8_t* place, const int32_t* sizes, const void* factor, void* sums);
   // to[c] = sum[c] * scale, rounded to the dtype of x; scale null: 1.
   void (*finish)(const Features&, const void* sum, const void* scale, void* to);
   // table[node][c] += factor * row[c] for channels [begin, end) and nodes [low, high); all accumulators (dtype float32 or float64).
