@@ -41,6 +41,14 @@ def test_no_sets(backend):
     assert found[0].tolist() == [0] and all(len(t) == 0 for t in found[1:])
 
 
+def test_sizes_at_which_the_filter_changes(backend):
+    """Up to 256 nodes are told from others by small tables; rows are longer than what one look-up takes."""
+    edge_index = random_graph(700, 40_000)
+    generator = torch.Generator().manual_seed(0)
+    sets = [torch.randperm(700, generator=generator)[:size].tolist() for size in (63, 64, 65, 255, 256, 257, 700)]
+    assert triples(ops.induced_edges(edge_index, *ragged(sets), num_nodes=700)) == all_edges(edge_index, sets)
+
+
 def test_hubs_by_either_branch(backend):
     """The hub's row is bisected for a small set and read for a large one; copies of its edges are all found."""
     edges = star(4000)
