@@ -311,10 +311,12 @@ class Sums {
     if (x.dtype == Real::kBfloat16) scratch_.assign(int64_t(torch::stable::get_num_threads()), std::vector<uint8_t>(row_bytes_ + 64));
   }
   void* begin(int64_t r, int64_t slot) {
-    uint8_t* row = scratch_.empty() ? out_ + r * row_bytes_ : scratch_[slot].data();
-    std::fill_n(row, row_bytes_, uint8_t{0});  // memset may not be given the null pointer of no channels at all
+    void* row = scratch_.empty() ? out_ + r * row_bytes_ : scratch_[slot].data();
+    std::fill_n(static_cast<uint8_t*>(row), row_bytes_, uint8_t{0});  // memset may not be given the null pointer of no channels at all
     return row;
   }
+  // The same for a row of the result that is 0 already.
+  void* begin_cleared(int64_t r, int64_t slot) { return scratch_.empty() ? out_ + r * row_bytes_ : begin(r, slot); }
   void end(int64_t r, int64_t slot) {
     if (!scratch_.empty()) pool_kernels().finish(x_, scratch_[slot].data(), nullptr, out_ + r * x_.F * 2);
   }
@@ -348,7 +350,7 @@ class Pools {
   }
   void operator()(int64_t p, const int32_t* list, int64_t size, int64_t slot) const {
     if (!size) return;
-    void* sum = sums_.begin(p, slot);
+    void* sum = sums_.begin_cleared(p, slot);
     pool_kernels().gather(f_, {list, size, factor_ ? Factor::kByNode : Factor::kNone, factor_}, sum);
     sums_.end(p, slot);
   }
