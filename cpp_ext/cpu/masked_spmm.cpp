@@ -9,25 +9,12 @@
 #include <tuple>
 #include <vector>
 
-#include "isa.h"
-#include "neighbor_pool.h"
+#include "feature_tensors.h"
 #include "pieces.h"
 #include "tasks.h"
 
 namespace graphkit {
 namespace {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
-
-const NeighborPoolKernels& kernels() { return GRAPHKIT_KERNELS(neighbor_pool_kernels); }
-
-Real real_of(const Tensor& x) {
-  const ScalarType type = x.scalar_type();
-  STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::Double || type == ScalarType::BFloat16, "features must be float32, float64 or bfloat16");
-  return type == ScalarType::Double ? Real::kFloat64 : type == ScalarType::Float ? Real::kFloat32 : Real::kBfloat16;
-}
-ScalarType accumulators(Real dtype) { return dtype == Real::kFloat64 ? ScalarType::Double : ScalarType::Float; }
 
 struct Graph {
   int64_t N, entries;
@@ -43,13 +30,9 @@ struct Graph {
     STD_TORCH_CHECK(!gone_of || (gone_of->scalar_type() == ScalarType::Byte && gone_of->is_contiguous() && gone_of->numel() == entries), "gone must be uint8 [2M]");
   }
 
-  Features features(const Tensor& x) const {
-    STD_TORCH_CHECK(x.dim() == 2 && x.size(0) == N && x.is_contiguous(), "features must be contiguous [N, F]");
-    return {real_of(x), x.size(1), x.data_ptr()};
-  }
-  const void* values(const std::optional<Tensor>& t, int64_t size, Real dtype) const {
-    STD_TORCH_CHECK(!t || (t->scalar_type() == accumulators(dtype) && t->is_contiguous() && t->numel() == size), "scales and weights must be accumulators of the right size");
-    return t ? t->data_ptr() : nullptr;
+  Features of_nodes(const Tensor& x) const {
+    STD_TORCH_CHECK(x.dim() == 2 && x.size(0) == N, "features must be [N, F]");
+    return features(x);
   }
 
   // f(row_begin, row_end, slot) for runs of rows of about equal work. A row belongs to one run, so its sum has one order.
@@ -67,29 +50,29 @@ struct Graph {
 Tensor spmm(Tensor ptr, Tensor col, std::optional<Tensor> gone, Tensor x, std::optional<Tensor> in_scale, std::optional<Tensor> out_scale,
             std::optional<Tensor> edge_weight, std::optional<Tensor>, double loop) {
   const Graph g(ptr, col, gone);
-  MaskedSpmm a{g.features(x), g.ptr, g.col, g.gone, nullptr, nullptr, nullptr, loop, nullptr};
-  a.in_scale = g.values(in_scale, g.N, a.x.dtype), a.out_scale = g.values(out_scale, g.N, a.x.dtype), a.edge_weight = g.values(edge_weight, g.entries, a.x.dtype);
+  MaskedSpmm a{g.of_nodes(x), g.ptr, g.col, g.gone, nullptr, nullptr, nullptr, loop, nullptr};
+  a.in_scale = optional_values(in_scale, g.N, a.x.dtype), a.out_scale = optional_values(out_scale, g.N, a.x.dtype), a.edge_weight = optional_values(edge_weight, g.entries, a.x.dtype);
   Tensor out = torch::stable::new_empty(x, {g.N, a.x.F}, x.scalar_type());
   a.out = out.data_ptr();
-  const int64_t bytes = (a.x.F + 16) * (a.x.dtype == Real::kFloat64 ? 8 : 4), slots = g.slots();
+  const int64_t bytes = (a.x.F + 16) * bytes_of(a.x.dtype), slots = g.slots();
   std::vector<std::vector<uint8_t>> sums(slots, std::vector<uint8_t>(bytes));
-  g.each_run([&](int64_t begin, int64_t end, int64_t slot) { kernels().spmm(a, begin, end, sums[slot].data()); }, slots);
+  g.each_run([&](int64_t begin, int64_t end, int64_t slot) { pool_kernels().spmm(a, begin, end, sums[slot].data()); }, slots);
   return out;
 }
 
 Tensor sddmm(Tensor ptr, Tensor col, std::optional<Tensor> gone, Tensor left, Tensor right, std::optional<Tensor> left_scale, std::optional<Tensor> right_scale) {
   const Graph g(ptr, col, gone);
-  MaskedSddmm a{g.features(left), g.features(right), g.ptr, g.col, g.gone, nullptr, nullptr, nullptr};
+  MaskedSddmm a{g.of_nodes(left), g.of_nodes(right), g.ptr, g.col, g.gone, nullptr, nullptr, nullptr};
   STD_TORCH_CHECK(a.left.F == a.right.F && a.left.dtype == a.right.dtype, "both sides must be alike");
-  a.left_scale = g.values(left_scale, g.N, a.left.dtype), a.right_scale = g.values(right_scale, g.N, a.left.dtype);
+  a.left_scale = optional_values(left_scale, g.N, a.left.dtype), a.right_scale = optional_values(right_scale, g.N, a.left.dtype);
   Tensor out = torch::stable::new_empty(left, {g.entries}, accumulators(a.left.dtype));
   a.out = out.data_ptr();
-  g.each_run([&](int64_t begin, int64_t end, int64_t) { kernels().sddmm(a, begin, end); });
+  g.each_run([&](int64_t begin, int64_t end, int64_t) { pool_kernels().sddmm(a, begin, end); });
   return out;
 }
 
 MaskedMax describe(const Graph& g, const Tensor& x, bool loop) {
-  const Features f = g.features(x);
+  const Features f = g.of_nodes(x);
   STD_TORCH_CHECK(f.dtype != Real::kBfloat16, "the maximum is taken in float32 or float64");
   return {f.dtype, f.F, g.ptr, g.col, g.gone, loop, f.x, nullptr, nullptr};
 }
@@ -99,7 +82,7 @@ std::tuple<Tensor, Tensor> maximum(Tensor ptr, Tensor col, std::optional<Tensor>
   MaskedMax a = describe(g, x, loop);
   Tensor out = torch::stable::new_empty(x, {g.N, a.F}, x.scalar_type()), arg = torch::stable::new_empty(x, {g.N, a.F}, ScalarType::Int);
   a.out = out.data_ptr(), a.arg = static_cast<int32_t*>(arg.data_ptr());
-  g.each_run([&](int64_t begin, int64_t end, int64_t) { kernels().maximum(a, begin, end); });
+  g.each_run([&](int64_t begin, int64_t end, int64_t) { pool_kernels().maximum(a, begin, end); });
   return {out, arg};
 }
 
@@ -109,7 +92,7 @@ Tensor maximum_gradient(Tensor ptr, Tensor col, std::optional<Tensor> gone, Tens
   STD_TORCH_CHECK(arg.scalar_type() == ScalarType::Int && arg.is_contiguous() && arg.numel() == g.N * a.F, "arg must be int32 [N, F]");
   Tensor out = torch::stable::new_empty(grad, {g.N, a.F}, grad.scalar_type());
   a.out = out.data_ptr(), a.arg = static_cast<int32_t*>(arg.data_ptr());
-  g.each_run([&](int64_t begin, int64_t end, int64_t) { kernels().maximum_gradient(a, begin, end); });
+  g.each_run([&](int64_t begin, int64_t end, int64_t) { pool_kernels().maximum_gradient(a, begin, end); });
   return out;
 }
 
