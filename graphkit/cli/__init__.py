@@ -70,13 +70,15 @@ def _run(words: list[str]) -> int:
 
 @contextlib.contextmanager
 def _warnings_in_a_line() -> Iterator[None]:
-    """What a person should know of the data is shown as a line, without the place in graphkit that says it."""
+    """What a person should know of the data is shown as a line, once, without the place in graphkit that says it."""
     with warnings.catch_warnings():
-        others = warnings.showwarning
+        others, said = warnings.showwarning, set[str]()
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
             if issubclass(category, DataWarning):
-                sys.stderr.write(f"graphkit: warning: {message}\n")
+                if str(message) not in said:  # an evaluation after each epoch says the same
+                    sys.stderr.write(f"graphkit: warning: {message}\n")
+                said.add(str(message))
             else:
                 others(message, category, *place, **options)
 

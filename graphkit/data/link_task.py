@@ -20,6 +20,7 @@ from graphkit.data.non_edges import NonEdges
 from graphkit.data.pair_checks import check_features, check_negatives, check_pairs
 from graphkit.data.pair_loader import PairLoader
 from graphkit.data.pair_scores import score_pairs
+from graphkit.data.saturation import warn_of_saturation
 from graphkit.errors import UserError, nearest
 from graphkit.metrics import link_metrics, link_ties
 
@@ -358,7 +359,8 @@ class LinkTask:
             progress: called with (done, in all).
 
         Returns:
-            ``metrics`` by name, see :func:`graphkit.metrics.link_metrics`, and ``count`` (pairs scored); floats.
+            ``metrics`` by name, see :func:`graphkit.metrics.link_metrics`, and ``count`` (pairs scored); floats. Warns where
+            Hits@K is 0 only because scores are level.
 
         Raises:
             UserError: for an unknown or empty split, train where edges have negatives of their own, too few negatives,
@@ -386,7 +388,9 @@ class LinkTask:
         pairs = torch.cat([positive, negative.flatten(1)], 1)
         scores = score_pairs(model, self.graph(split), pairs, batch_size=batch_size, progress=progress)
         of_edges, of_others = scores[: positive.size(1)], scores[positive.size(1) :].view(negative.shape[1:])
-        return {**link_metrics(of_edges, of_others, self.metrics), "count": float(scores.numel())}
+        found = {**link_metrics(of_edges, of_others, self.metrics), "count": float(scores.numel())}
+        warn_of_saturation(of_edges, of_others, self.metrics)
+        return found
 
     def leak_check(self) -> Certificate:
         """A printable certificate that no split gives its answers away.

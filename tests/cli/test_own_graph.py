@@ -1,10 +1,13 @@
 import json
+import warnings
 from pathlib import Path
 
 import pytest
 from own_triples import write_triples
 
 from graphkit.cli import main
+from graphkit.data import KnowledgeGraphTask
+from graphkit.errors import DataWarning
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +40,20 @@ def test_warnings_about_the_data_are_one_line_each(capsys):
     told = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     count = len(path.read_text().splitlines()) - 1
     assert told == [f"graphkit: warning: triples: 1 of {count} edges repeat another one and are dropped"]
+
+
+def test_what_every_evaluation_warns_of_is_shown_once(capsys, monkeypatch):
+    write_triples(Path("triples.tsv"))
+    evaluate, times = KnowledgeGraphTask.evaluate, []
+
+    def warned(*arguments, **options):
+        times.append(0)
+        warnings.warn("as before", DataWarning, stacklevel=2)
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(KnowledgeGraphTask, "evaluate", warned)
+    assert main(["run", "nbfnet/own", "--data", "triples.tsv", *WORDS]) == 0
+    assert len(times) > 1 and capsys.readouterr().err.count("graphkit: warning: as before\n") == 1
 
 
 @pytest.mark.parametrize(
