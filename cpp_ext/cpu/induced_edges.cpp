@@ -138,7 +138,7 @@ class InducedScratch {
     for (int64_t k = 0; k < count; ++k) {
       if (k + kRowsAhead < count) fetch(nodes[k + kRowsAhead]);
       const int64_t degree = g_.ptr[nodes[k] + 1] - g_.ptr[nodes[k]];
-      // a step of a bisection takes about as long as a look at the next entry; the result is the same
+      // a step of a bisection takes as long as a look at two further entries, or a few; the result is the same
       if (degree > kBisect * count * int64_t(std::bit_width(uint64_t(degree) + 2))) bisect(nodes, count, k, to); else scan(nodes[k], k, to);
     }
     filter_.finish(nodes, count);
