@@ -99,7 +99,7 @@ class GMoPE(Model):
         head: ``"linear"``; ``"prototype"`` for :class:`graphkit.nn.task_heads.PrototypeHead`.
         align: ``"svd"``, or ``"none"`` for features of ``in_channels`` as they are.
         align_scale: ``"s"``, ``"sqrt_s"`` or ``"none"``.
-        expert_chunk: experts computed at once, to bound memory.
+        expert_chunk: experts computed at once; None: by the memory of their states, see :class:`graphkit.nn.ExpertBank`.
         objective: objective of pre-training; ``gk.pretrain`` sets it.
         objective_options: its options.
 

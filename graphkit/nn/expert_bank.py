@@ -19,6 +19,8 @@ __all__ = ["ExpertBank", "Neighbourhood", "PropagatedFeatures"]
 
 _CONVOLUTIONS = ("gcn", "sage", "gin", "sgc")
 _SHARINGS = ("separate", "shared")
+#: glibc takes blocks of up to 32 MiB from memory that was freed before, and larger ones always from the system
+_STATE_BYTES = 2**24
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,14 +30,24 @@ class PropagatedFeatures:
     Args:
         propagation: the graph.
         x: ``[N, F]`` features.
-        parts: ``[N, q F]``, :math:`\\hat A X`; for ``sage`` (q = 2) beside X itself.
-        columns: ``[N, q]``, what a constant feature becomes: :math:`\\hat A 1`, for ``sage`` beside 1.
+        read: ``[N, q (F + 1)]``: first ``parts``, then ``columns``.
+        constants: q.
     """
 
     propagation: GraphPropagation
     x: Tensor
-    parts: Tensor
-    columns: Tensor
+    read: Tensor
+    constants: int
+
+    @property
+    def parts(self) -> Tensor:
+        """``[N, q F]``, :math:`\\hat A X`; for ``sage`` (q = 2) beside X itself."""
+        return self.read[:, : -self.constants]
+
+    @property
+    def columns(self) -> Tensor:
+        """``[N, q]``, what a constant feature becomes: :math:`\\hat A 1`, for ``sage`` beside 1."""
+        return self.read[:, -self.constants :]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,7 +93,8 @@ class ExpertBank(nn.Module):
         sharing: ``"separate"`` weights, or one network ``"shared"`` by all experts; then a prompt is all that tells them apart.
         dropout: of states between layers, one draw for all experts.
         prompt_mode: see :class:`graphkit.nn.PromptBank`; ``film`` needs ``sharing="shared"``.
-        expert_chunk: experts computed at once, to bound memory; None: all.
+        expert_chunk: experts computed at once; None: on a CPU as many as have states of 16 MiB together (larger ones are memory
+            that is asked for and cleared anew each time), elsewhere all.
 
     Shapes: x ``[N, F]``, prompts a :class:`graphkit.nn.PromptBank`, its ``[M, D]`` or None, result ``[M', N, H]``.
 
@@ -164,10 +177,9 @@ class ExpertBank(nn.Module):
         both = torch.cat([x, one], 1)
         for _ in range(self.num_layers if self.conv == "sgc" else 1):
             both = matrix(both)
-        parts, columns = both[:, :-1], both[:, -1:]
         if self.conv == "sage":
-            parts, columns = torch.cat([parts, x], 1), torch.cat([columns, one], 1)
-        return PropagatedFeatures(matrix, x, parts, columns)
+            both = torch.cat([both[:, :-1], x, both[:, -1:], one], 1)
+        return PropagatedFeatures(matrix, x, both, 2 if self.conv == "sage" else 1)
 
     # ---- forward -------------------------------------------------------------------------------------------------
 
@@ -193,13 +205,13 @@ class ExpertBank(nn.Module):
         """
         features = x if isinstance(x, PropagatedFeatures) else self.propagated(x, graph, removed=removed)
         chosen = None if experts is None else torch.as_tensor(experts, device=self.bias.device)
-        seed = None if generator is None else generator.get_state()
+        generator = _stream(self.bias.device) if generator is None else generator
+        seed = generator.get_state()
         found = []
-        for part in self._chunks(chosen):
-            if generator is not None and seed is not None:
-                generator.set_state(seed)  # one draw for all experts
+        for part in self._chunks(chosen, features.x):
+            generator.set_state(seed)  # one draw for all experts
             prompt = self._prompt(prompts, part)
-            z = self.with_prompt(self.first(features, part), features.columns, prompt, part)
+            z = self._prompted(features, prompt, part)
             if self.prompt_mode == "add_attn" and prompt is not None:
                 z = z + self._attended(features, prompt, part)
             found.append(
@@ -209,11 +221,29 @@ class ExpertBank(nn.Module):
 
     def first(self, features: PropagatedFeatures, experts: Tensor | None = None) -> Tensor:
         """First pre-activations without prompts, ``[N, M', H]`` (``[N, 1, H]`` of one network that all share)."""
+        found = torch.addmm(chosen_rows(self.bias, experts).reshape(-1), features.parts, self._flat(experts))
+        return found.view(len(found), -1, self.hidden_channels)
+
+    def _flat(self, experts: Tensor | None) -> Tensor:
+        """First weights ``[q F, M' H]``."""
         weight = chosen_rows(self.weight, experts)
         groups, parts, width, hidden = weight.shape
-        flat = weight.permute(1, 2, 0, 3).reshape(parts * width, groups * hidden)
-        bias = chosen_rows(self.bias, experts).reshape(-1)
-        return torch.addmm(bias, features.parts, flat).view(-1, groups, hidden)
+        return weight.permute(1, 2, 0, 3).reshape(parts * width, groups * hidden)
+
+    def _constant(self, prompt: Tensor, experts: Tensor | None) -> Tensor:
+        """What prompts ``[M', D]`` put into each column, ``[q, M', H]``."""
+        source = self.weight if self.prompt_weight is None else self.prompt_weight
+        weight = chosen_rows(source, experts).expand(prompt.size(0), -1, -1, -1)
+        return torch.einsum("md,mqdh->qmh", prompt, weight)
+
+    def _prompted(self, features: PropagatedFeatures, prompt: Tensor | None, experts: Tensor | None = None) -> Tensor:
+        """:meth:`first` and :meth:`with_prompt`; in one product where each expert has its weights and prompts are vectors."""
+        vectors = prompt is not None and self.prompt_mode in ("concat", "add")
+        if prompt is None or not vectors or self.sharing == "shared":
+            return self.with_prompt(self.first(features, experts), features.columns, prompt, experts)
+        weight = torch.cat([self._flat(experts), self._constant(prompt, experts).flatten(1)])
+        found = torch.addmm(chosen_rows(self.bias, experts).reshape(-1), features.read, weight)
+        return found.view(len(found), -1, self.hidden_channels)
 
     def with_prompt(self, first: Tensor, columns: Tensor, prompt: Tensor | None, experts: Tensor | None) -> Tensor:
         """:meth:`first` with the outer products of the prompts, ``[N, M', H]``."""
@@ -222,9 +252,7 @@ class ExpertBank(nn.Module):
         if self.prompt_mode == "film":
             gamma, beta = self._film(prompt, 0)
             return torch.addcmul(beta, first, 1 + gamma)
-        source = self.weight if self.prompt_weight is None else self.prompt_weight
-        weight = chosen_rows(source, experts).expand(prompt.size(0), -1, -1, -1)
-        constant = torch.einsum("md,mqdh->qmh", prompt, weight)
+        constant = self._constant(prompt, experts)
         if first.size(1) == prompt.size(0):
             flat = torch.addmm(first.flatten(1), columns, constant.flatten(1))
             return flat.view(first.shape)
@@ -275,9 +303,7 @@ class ExpertBank(nn.Module):
         if self.prompt_mode == "add_attn":
             raise UserError("prompts of 'add_attn' differ from node to node, so nothing is cached; pass cached=False")
         inside, steps = features.propagation.towards(nodes, len(self.layers))
-        part = PropagatedFeatures(
-            features.propagation, features.x[inside], features.parts[inside], features.columns[inside]
-        )
+        part = dataclasses.replace(features, x=features.x[inside], read=features.read[inside])
         with torch.no_grad():
             first = self.first(part) if frozen else None
         return Neighbourhood(part, steps, first)
@@ -285,8 +311,9 @@ class ExpertBank(nn.Module):
     def states_of(self, near: Neighbourhood, prompts: PromptBank | Tensor | None) -> Tensor:
         """States ``[M, n, H]`` of the nodes that :meth:`around` was asked for."""
         prompt = self._prompt(prompts, None)
-        first = self.first(near.features) if near.first is None else near.first
-        return self.rest(self.with_prompt(first, near.features.columns, prompt, None), near.steps, prompt)
+        if near.first is None:
+            return self.rest(self._prompted(near.features, prompt), near.steps, prompt)
+        return self.rest(self.with_prompt(near.first, near.features.columns, prompt, None), near.steps, prompt)
 
     # ---- parts ---------------------------------------------------------------------------------------------------
 
@@ -303,11 +330,16 @@ class ExpertBank(nn.Module):
             found[name] = value + share * deviation * noise
         return found
 
-    def _chunks(self, experts: Tensor | None) -> list[Tensor | None]:
-        if self.expert_chunk is None:
+    def _chunks(self, experts: Tensor | None, x: Tensor) -> list[Tensor | None]:
+        count = self.num_experts if experts is None else len(experts)
+        chunk = self.expert_chunk or count
+        if self.expert_chunk is None and x.device.type == "cpu":
+            most = max(1, _STATE_BYTES // (x.size(0) * self.hidden_channels * x.element_size()))
+            chunk = -(-count // -(-count // most))  # of equal size
+        if chunk >= count:
             return [experts]
         every = torch.arange(self.num_experts, device=self.bias.device) if experts is None else experts
-        return list(every.split(self.expert_chunk))
+        return list(every.split(chunk))
 
     def _prompt(self, prompts: PromptBank | Tensor | None, experts: Tensor | None) -> Tensor | None:
         if prompts is None:
@@ -344,6 +376,11 @@ class ExpertBank(nn.Module):
             total = product if total is None else total + product
         assert total is not None
         return total
+
+
+def _stream(device: torch.device) -> torch.Generator:
+    """Torch's global stream of random numbers of a device."""
+    return torch.default_generator if device.type == "cpu" else torch.cuda.default_generators[torch.cuda.current_device()]
 
 
 def _dropped(states: Tensor, p: float, generator: torch.Generator | None) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from graphkit.errors import UserError
-from graphkit.nn import ExpertBank, GraphPropagation, PromptBank
+from graphkit.nn import ExpertBank, GraphPropagation, PromptBank, expert_bank
 from graphkit.ops import SimpleGraph
 
 NO_EDGES = torch.zeros(2, 0, dtype=torch.int64)
@@ -175,6 +175,25 @@ def test_some_experts_and_chunks_give_the_same(mode):
     whole = bank(x, edges, prompts, generator=torch.Generator().manual_seed(3))
     bank.expert_chunk = None
     assert torch.allclose(bank(x, edges, prompts, generator=torch.Generator().manual_seed(3)), whole, atol=1e-12)
+
+
+def test_large_states_are_computed_in_even_chunks(monkeypatch):
+    """By itself, on a CPU; dropout is one draw for all experts there too, and the global stream goes on as without chunks."""
+    edges, n = GRAPHS["some"]
+    bank, prompts = made("gcn", experts=5)
+    x = torch.randn(n, 6, dtype=torch.float64)
+    bank.train()
+    torch.manual_seed(4)
+    whole, after = bank(x, edges, prompts), torch.rand(3)
+    monkeypatch.setattr(expert_bank, "_STATE_BYTES", 4 * n * bank.hidden_channels * x.element_size())
+    seen, rest = [], bank.rest
+    monkeypatch.setattr(bank, "rest", lambda z, *others, **options: seen.append(z.size(1)) or rest(z, *others, **options))
+    torch.manual_seed(4)
+    assert torch.allclose(bank(x, edges, prompts), whole, atol=1e-12) and torch.equal(torch.rand(3), after)
+    assert seen == [3, 2]
+    monkeypatch.setattr(expert_bank, "_STATE_BYTES", 1)
+    torch.manual_seed(4)
+    assert torch.allclose(bank(x, edges, prompts), whole, atol=1e-12) and seen == [3, 2, 1, 1, 1, 1, 1]
 
 
 def test_all_experts_share_a_draw_of_dropout():
