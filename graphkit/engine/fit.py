@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,6 +71,7 @@ def fit(
     optimizer: Literal["adam", "adamw"] = "adam",
     schedule: dict[str, Any] | None = None,
     clip_norm: float | None = None,
+    accumulate: int = 1,
     start: str | None = None,
     loader: dict[str, Any] | None = None,
     evaluation: dict[str, Any] | None = None,
@@ -112,6 +114,9 @@ def fit(
         schedule: how learning rates change from epoch to epoch, such as ``{"kind": "cosine", "warmup": 10}``, see
             :func:`graphkit.engine.schedule.rate_factor`; None: not at all.
         clip_norm: largest norm of the gradient, or None.
+        accumulate: batches whose mean gradient makes one step of the optimizer (of the last step of an epoch, as many as are left).
+            What a model decides for a batch, such as which edges to hide, it still decides for each: as the processes of a
+            training that each look at their own batch alone.
         start: a run directory; the training begins with its best weights (of the same seed, where it has that one)
             wherever name and shape agree. None: with the weights as they are.
         loader: options of ``task.loader``, such as ``{"batch_size": 64}``.
@@ -160,7 +165,7 @@ def fit(
 
         return fit_folds(
             model, task, splits, seed=seed, epochs=epochs, lr=lr, lr_of=lr_of, weight_decay=weight_decay, optimizer=optimizer,
-            schedule=schedule, clip_norm=clip_norm, start=start, loader=loader, evaluation=evaluation,
+            schedule=schedule, clip_norm=clip_norm, accumulate=accumulate, start=start, loader=loader, evaluation=evaluation,
             evaluate_every=evaluate_every, select=select, patience=patience, out=out, resume=resume,
             deterministic=deterministic, amp=amp, device=device, checkpoint_every=checkpoint_every, max_steps=max_steps,
             tensorboard=tensorboard, score_test=score_test, reporter=reporter, labels=labels,
@@ -178,6 +183,7 @@ def fit(
     stream = seed_of(seed, fold)
     options |= {key: value for key, value in (("lr_of", lr_of), ("start", start), ("schedule", schedule)) if value}
     options |= {} if optimizer == "adam" else {"optimizer": optimizer}
+    options |= {} if accumulate == 1 else {"accumulate": accumulate}
     check_ranges({**options, "checkpoint_every": checkpoint_every})
     _check_task_options(loader, evaluation, task)
     check_selection(task, select)
@@ -212,16 +218,20 @@ def fit(
                     processes.begin_epoch(model, task, state.epoch)
                 rates.begin_epoch(state.epoch)
                 model.train()
-                batches = task.loader("train", seed=stream, epoch=state.epoch, start=state.step, **loader)
-                total = state.step + len(batches)
-                for batch in batches:
+                first = state.step * accumulate
+                batches = task.loader("train", seed=stream, epoch=state.epoch, start=first, **loader)
+                total = state.step - (-len(batches) // accumulate)
+                for group in _groups(batches, accumulate):
                     if state.steps == max_steps:
                         break
-                    with autocast:
-                        loss = processes.loss(model, batch.to(place), stream, state.steps)
                     steps.zero_grad(set_to_none=True)
-                    loss.backward()
-                    value = processes.reduce(model, loss)
+                    mean = torch.zeros((), device=place)
+                    for number, batch in enumerate(group, state.steps * accumulate):
+                        with autocast:
+                            loss = processes.loss(model, batch.to(place), stream, number) / len(group)
+                        loss.backward()
+                        mean = mean + loss.detach()
+                    value = processes.reduce(model, mean)
                     if clip_norm is not None:
                         torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
                     state.count(value)
@@ -290,3 +300,10 @@ def _check_task_options(loader: dict[str, Any], evaluation: dict[str, Any], task
     check_options(task.loader, loader, "loader option", without=("self", "split", "seed", "epoch", "start"))
     owned = ("self", "model", "split", "return_ranks", "progress", "processes")
     check_options(task.evaluate, evaluation, "evaluation option", without=owned)
+
+
+def _groups(batches: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """So many batches at a time, at the end those that are left."""
+    source = iter(batches)
+    while group := list(itertools.islice(source, size)):
+        yield group

@@ -61,7 +61,7 @@ def check_ranges(options: Mapping[str, Any], where: Callable[[str], str] = str) 
     Raises:
         UserError: naming the option, its value and what was expected.
     """
-    for name, least in (("epochs", 0), ("evaluate_every", 1), ("patience", 1), ("max_steps", 1)):
+    for name, least in (("epochs", 0), ("evaluate_every", 1), ("patience", 1), ("max_steps", 1), ("accumulate", 1)):
         value = options.get(name)
         if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
             raise UserError(f"{where(name)} is {value!r}, expected a whole number of at least {least}")

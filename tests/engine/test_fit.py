@@ -62,6 +62,28 @@ def test_adam_steps_are_torchs_own():
     assert run.history[0]["loss"] == sum(losses) / len(losses)
 
 
+def test_a_step_may_take_the_mean_gradient_of_several_batches():
+    """Against the loop by hand; the last step of an epoch takes those that are left."""
+    task, model = ToyTask(), toy_model(1, dropout=0.0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    batches, means = list(task.loader("train", seed=0, epoch=1, batch_size=4)), []
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    groups = [batches[begin : begin + 3] for begin in range(0, len(batches), 3)]
+    assert 0 < len(groups[-1]) < 3
+    for group in groups:
+        losses = [model.loss(batch) / len(group) for batch in group]
+        optimizer.zero_grad()
+        for loss in losses:
+            loss.backward()
+        optimizer.step()
+        means.append(sum(loss.item() for loss in losses))
+    run = fit(other := toy_model(1, dropout=0.0), task, epochs=1, lr=0.01, loader={"batch_size": 4}, accumulate=3)
+    assert same(weights(model), weights(other))
+    assert run.steps == len(groups) and run.history[0]["loss"] == pytest.approx(sum(means) / len(means))
+    with pytest.raises(UserError, match="accumulate is 0, expected a whole number of at least 1"):
+        fit(toy_model(), task, accumulate=0)
+
+
 def test_same_seed_same_result_and_the_callers_streams_do_not_move(task):
     torch.manual_seed(9), np.random.seed(9), random.seed(9)
     expected = torch.rand(()), np.random.rand(), random.random()

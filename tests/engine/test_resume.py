@@ -94,6 +94,14 @@ def test_kills_at_random_moments_leave_no_trace(tmp_path, moments):
     assert not list((tmp_path / "killed").rglob(".*.part"))
 
 
+def test_crash_between_steps_of_several_batches(tmp_path):
+    options = {"accumulate": 3, "checkpoint_every": 0.0}
+    fit(toy_model(), ToyTask(), out=tmp_path / "whole", **OPTIONS, **options)
+    crash(tmp_path / "r", 3, **options)
+    fit(toy_model(), ToyTask(), out=tmp_path / "r", resume=True, **OPTIONS, **options)
+    assert_same_run(tmp_path / "whole", tmp_path / "r", seed=1)
+
+
 @pytest.mark.parametrize("steps", [1, 4, 5, 6, 13, 20])
 def test_crash_at_a_step_with_a_checkpoint_at_every_step(whole, tmp_path, steps):
     crash(tmp_path / "r", steps, checkpoint_every=0.0)
