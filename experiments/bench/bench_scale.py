@@ -21,10 +21,12 @@ import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import scale_cases
 import torch
 from peak import RESULTS, commit, peak_of, resident, write
 from scale_cases import CASES
@@ -63,7 +65,7 @@ def measured(name: str, edges: int, rounds: int, seconds: float) -> Row:
 def bounded(name: str, edges: int, options: argparse.Namespace) -> Row:
     """The same in a process of its own, which is stopped where it takes too long or too much."""
     words = [sys.executable, __file__, "--case", name, "--edges", str(edges), "--threads", str(options.threads)]
-    words += ["--rounds", str(options.rounds), "--seconds", str(options.seconds)]
+    words += ["--rounds", str(options.rounds), "--seconds", str(options.seconds), "--graphs", str(options.graphs)]
     stopped = {"what": "cost", "case": name, "edges": edges}
     begin = time.perf_counter()
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as child:
@@ -115,10 +117,12 @@ def main() -> None:
     parser.add_argument("--name", default="scale", help="results/NAME.json")
     parser.add_argument("--add", action="store_true", help="keep what results/NAME.json has of other operators and sizes")
     parser.add_argument("--case", choices=list(CASES), help=argparse.SUPPRESS)
+    parser.add_argument("--graphs", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     sizes = sorted(round(edges) for edges in options.edges)
     if options.case is not None:
+        scale_cases.FOLDER = options.graphs
         print(json.dumps(measured(options.case, sizes[0], options.rounds, options.seconds)))
         return
     rows = measured_before(options.name, options.threads) if options.add else []
@@ -130,12 +134,16 @@ def main() -> None:
         print(json.dumps(row), flush=True)
         write(options.name, rows)  # type: ignore[arg-type]
 
-    for name in [name for name in CASES if name in options.only]:
-        for edges in sizes:
-            row = bounded(name, edges, options)
-            told(row)
-            if "stopped" in row:
-                break
+    with tempfile.TemporaryDirectory() as folder:
+        options.graphs = Path(folder)
+        for edges in sizes if {*CASES} & {*options.only} else []:
+            scale_cases.entries(edges, options.graphs)
+        for name in [name for name in CASES if name in options.only]:
+            for edges in sizes:
+                row = bounded(name, edges, options)
+                told(row)
+                if "stopped" in row:
+                    break
     if "shards" in options.only:
         for name, check in CHECKS.items():
             told({"what": "shards", "check": name, **check(4)})

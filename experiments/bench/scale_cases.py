@@ -8,12 +8,14 @@ Both directions of an edge are stored where an operator follows edges as stored,
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from bench_common_neighbors import power_law
 from bench_directed import random_graph
 from bench_eccentricity import grid
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphkit import ops
@@ -21,6 +23,8 @@ from graphkit.analysis import approximate_concentration
 from graphkit.nn import DirectedPattern
 
 DEGREE, CHANNELS, RELATIONS, ASKED, HOPS = 20, 32, 16, 1000, 16
+FOLDER: Path | None = None
+"""Where graphs are kept between processes; to draw one of 10^7 edges takes most of a minute."""
 
 
 class Case(NamedTuple):
@@ -39,12 +43,18 @@ def nodes_of(edges: int) -> int:
     return max(10, 2 * edges // DEGREE)
 
 
-def entries(edges: int) -> tuple[Tensor, int]:
-    """Both directions of a power-law graph, in any order."""
-    nodes = nodes_of(edges)
+def entries(edges: int, folder: Path | None = None) -> tuple[Tensor, int]:
+    """Both directions of a power-law graph, in any order; from the folder, where they are there."""
+    nodes, folder = nodes_of(edges), folder or FOLDER
+    path = None if folder is None else folder / f"{edges}.safetensors"
+    if path is not None and path.exists():
+        return load_file(path)["both"], nodes
     one_way = power_law(nodes, min(edges, nodes * (nodes - 1) // 4))
     both = torch.cat([one_way, one_way.flip(0)], 1)
-    return both[:, torch.randperm(both.shape[1], generator=torch.Generator().manual_seed(0))], nodes
+    both = both[:, torch.randperm(both.shape[1], generator=torch.Generator().manual_seed(0))].contiguous()
+    if path is not None:
+        save_file({"both": both}, path)
+    return both, nodes
 
 
 def simple(edges: int) -> ops.SimpleGraph:
