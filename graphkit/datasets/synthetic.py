@@ -16,19 +16,22 @@ __all__ = ["GENERATORS", "chain_copy", "generate", "path_parity"]
 
 
 def path_parity(
-    *, graphs: int = 1000, min_length: int = 16, max_length: int = 32, hops: int = 6, seed: int = 0
+    *, graphs: int = 1000, min_length: int = 16, max_length: int = 32, hops: int = 6, one_in: int = 2, seed: int = 0
 ) -> StoredGraphs:
     r"""Is the number of marked nodes within some hops odd? Asked of every node of many paths.
 
-    Marks are fair coins :math:`m_j`, and :math:`y_i = \sum_{|j - i| \le h} m_j \bmod 2`. Every mark counts, so whoever
-    misses one of them, such as a model of fewer than h layers that pass messages between neighbours, knows nothing: chance
-    is one half. Paths are longer than 2h + 1, so that the whole path's parity is no answer.
+    Nodes are marked independently, :math:`P(m_j = 1) = 1/q`, and :math:`y_i = \sum_{|j - i| \le h} m_j \bmod 2`. Every mark
+    counts: whoever does not see u of the nodes, such as a model of fewer than h layers that pass messages between neighbours, is
+    right with probability :math:`\tfrac12 + \tfrac12 (1 - 2/q)^u` at best, which is one half for fair coins (q = 2). Sums of
+    many fair coins are hard to learn even for what sees them all; with q = 5 most sums are small. Paths are longer than 2h + 1,
+    so that the whole path's parity is no answer.
 
     Args:
         graphs: number of paths; the last two tenths are for validation and test.
         min_length: fewest nodes of a path.
         max_length: most nodes; lengths are uniform between the two.
         hops: h.
+        one_in: q, one node in so many is marked.
         seed: seed of lengths and marks.
 
     Returns:
@@ -48,7 +51,9 @@ def path_parity(
         raise UserError(
             f"hops is {hops!r}, expected a whole number from 1 to {(min_length - 2) // 2}, so that a path goes on"
         )
-    marks = _drawn(2, int(lengths.sum()), 1, seed)
+    if isinstance(one_in, bool) or not isinstance(one_in, int) or one_in < 2:
+        raise UserError(f"one_in is {one_in!r}, expected a whole number from 2 (fair coins) upwards")
+    marks = (_drawn(one_in, int(lengths.sum()), 1, seed) == one_in - 1).long()
     made = []
     for mark in marks.split(lengths.tolist()):
         before = torch.nn.functional.pad(mark.cumsum(0), (1, 0))

@@ -147,6 +147,14 @@ def test_parity_cannot_be_told_from_what_is_near():
     assert counts.sum(1).min() > 200 and float((share - 0.5).abs().max()) < 4 * 0.5 / 200**0.5
 
 
+def test_one_node_in_so_many_is_marked():
+    marks = torch.cat([graph.x[:, 1] for graph in path_parity(one_in=5).graphs])
+    assert abs(float(marks.mean()) - 0.2) < 4 * 0.4 / len(marks) ** 0.5
+    card = gk.load("synthetic/path-parity")
+    again = torch.cat([card[k].x[:, 1] for k in range(card.statistics()["graphs"])])
+    assert torch.equal(marks, again)
+
+
 def test_copied_symbols_stand_at_the_far_end():
     stored, backwards = chain_copy(graphs=200, seed=2), 0
     for graph in stored.graphs:
@@ -175,6 +183,7 @@ def test_generated_tasks_come_back_from_their_seed(name, monkeypatch):
 def test_generators_refuse_what_they_cannot_make():
     for call, message in (
         (lambda: path_parity(hops=9), "hops is 9, expected a whole number from 1 to 7"),
+        (lambda: path_parity(one_in=1), r"one_in is 1, expected a whole number from 2 \(fair coins\)"),
         (lambda: path_parity(graphs=3), "graphs is 3, expected a whole number from 10"),
         (lambda: chain_copy(max_length=3), "max_length is 3, expected a whole number from 16"),
         (lambda: chain_copy(symbols=1), "symbols is 1"),
