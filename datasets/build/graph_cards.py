@@ -268,8 +268,8 @@ def synthetic() -> list[dict[str, Any]]:
             "statistics": {"graphs": 1000, "nodes": 24050, "edges": 23050, "features": 2, "classes": 2},
             "defects": [
                 drawn,
-                "Made to need what is far away: one node in five is marked, and from what is within two hops 53 % of the answers are "
-                "known.",
+                "Made to need what is far away: one node in five is marked, and from what is within two hops 53 % of the answers "
+                "are known.",
             ],
         },
         {
