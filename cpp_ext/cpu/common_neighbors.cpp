@@ -28,8 +28,10 @@ class Pools {
     if (of.combines_bits(kPoolsInTiles)) pool_tiles(of, pool_kernels(), f_, factor_, out.data_ptr());
     else of.each(0, of.P, [&](int64_t from, int64_t to) { ready(from, to); }, *this);
   }
+  void stream() { streams_ = sums_.stream(out.size(0)); }
   // Row by row: what fills many rows at once is an instruction that is slower where the rows are in no cache.
   void ready(int64_t from, int64_t to) const {
+    if (streams_) return;  // a row is written once, its sum or zeros
     uint8_t* rows = static_cast<uint8_t*>(out.data_ptr());
     for (int64_t p = from; p < to; ++p) std::fill_n(rows + p * row_bytes_, row_bytes_, uint8_t{0});
   }
@@ -39,11 +41,18 @@ class Pools {
     pool_kernels().gather(f_, {list, size, factor_ ? Factor::kByNode : Factor::kNone, factor_}, sum);
     sums_.end(p, slot);
   }
+  void close(int64_t from, int64_t to, const int64_t* sizes) const {
+    if (!streams_) return;
+    for (int64_t p = from; p < to; ++p)
+      if (!sizes[p - from]) sums_.clear(p);
+    wait_for_streams();
+  }
 
  private:
   const Features f_;
   const void* factor_;
   const int64_t row_bytes_;
+  bool streams_ = false;
   mutable Sums sums_;  // has memory of the slots
 };
 

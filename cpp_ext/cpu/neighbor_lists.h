@@ -73,7 +73,9 @@ using Emitted = std::tuple<Tensor, Tensor, Tensor>;
 
 // What else is made of the lists: nothing.
 struct Unused {
+  void stream() const {}
   void ready(int64_t, int64_t) const {}
+  void close(int64_t, int64_t, const int64_t*) const {}
   void operator()(int64_t, const int32_t*, int64_t, int64_t) const {}
 };
 
@@ -85,6 +87,7 @@ template <class Use> Emitted emit_in_order(const Tensor& like, Intersections& of
   std::vector<int64_t> offset(blocks + 1), total(blocks + 1);
   if (!twice)
     for (int64_t k = 0; k < blocks; ++k) offset[k + 1] = offset[k] + of.block_bound(k) + kSpare;
+  if (!twice) use.stream();
   std::unique_ptr<int32_t[]> lists(new int32_t[offset[blocks] + 1]);
   of.each_block([&](int64_t k, int64_t begin, int64_t end, int64_t slot) {
     int64_t found = 0;
@@ -96,6 +99,7 @@ template <class Use> Emitted emit_in_order(const Tensor& like, Intersections& of
       if (!twice) use(p, list, start[p + 1], slot);
     });
     total[k + 1] = found;
+    if (!twice) use.close(begin, end, start + begin + 1);
   });
   Tensor node = large(like, add_up(total.data(), blocks), ScalarType::Long);
   int64_t* to = data<int64_t>(node);
@@ -121,7 +125,7 @@ template <class Use> Emitted emit_in_order(const Tensor& like, Intersections& of
 }
 
 // use(pair, list, size, slot) is called once for every pair with common neighbours, while its list is at hand; use.ready(from,
-// to) before, for all pairs.
+// to) before, for all pairs. Where use.stream() was called, use.close(from, to, sizes) follows.
 template <class Use> Emitted emit_common(const Tensor& like, Intersections& of, Use use) {
   Tensor ptr = torch::stable::new_empty(like, {of.P + 1}, ScalarType::Long);
   if (of.in_order()) return emit_in_order(like, of, ptr, use);

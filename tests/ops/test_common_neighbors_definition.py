@@ -138,3 +138,23 @@ def test_weighted_pool(backend):
             for k in range(int(ptr[r]), int(ptr[r + 1])):
                 expected[r] += (1 if weights is None else weights[k]) * x[node[k]]
         torch.testing.assert_close(ops.weighted_pool(ptr, node, weights, x), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [64, 50])  # whole lines of memory, which go past the caches, and others
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_results_larger_than_caches(threads, channels):
+    """Whole numbers, whose sums are exact in any order; most rows have no neighbours in common."""
+    torch.set_num_threads(threads)
+    generator = torch.Generator().manual_seed(0)
+    nodes, count = 60_000, 50_000
+    edges = torch.randint(nodes, (2, 4 * nodes), generator=generator)
+    graph = ops.SimpleGraph(edges, num_nodes=nodes)
+    pairs = torch.cat([edges[:, : count // 2], edges[:, 1 : count // 2 + 1].flip(0)], 1)
+    pairs[1, ::2] = graph.col[graph.ptr[pairs[0, ::2]].clamp(max=len(graph.col) - 1)]
+    x = torch.randint(-9, 9, (nodes, channels), generator=generator).float().requires_grad_()
+    grad = torch.randint(-9, 9, (count, channels), generator=generator).float()
+    out = ops.cn_pool(graph, pairs, x, num_nodes=nodes)
+    ptr, node = ops.common_neighbors(graph, pairs, num_nodes=nodes)
+    pair = torch.arange(count).repeat_interleave(ptr.diff())
+    assert len(node) > 0 and torch.equal(out, torch.zeros_like(out).index_add(0, pair, x.detach()[node]))
+    assert torch.equal(torch.autograd.grad(out, x, grad)[0], torch.zeros_like(x).index_add(0, node, grad[pair]))
