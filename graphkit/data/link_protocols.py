@@ -28,6 +28,7 @@ class LinkProtocol:
         about: in one sentence, for the record.
         only: whether the protocol has no other shares.
         rows: whether each row of the edges is a link of its own, in the order in which they are given.
+        self_links: whether rows that join a node with itself are told from negatives too, in valid and test.
 
     Example:
         >>> PROTOCOLS["ncn"].metrics[0]
@@ -39,7 +40,13 @@ class LinkProtocol:
     about: str
     only: bool = False
     rows: bool = False
+    self_links: bool = False
 
+
+_NBFNET = (
+    "the split of NBFNet's published code: each row of the file is a link, also where two rows join the same nodes (so train "
+    "shows some links of valid and test), cut in the order of torch's generator with seed 0; the seed draws the negatives"
+)
 
 PROTOCOLS = {
     "random": LinkProtocol(
@@ -63,16 +70,17 @@ PROTOCOLS = {
         "HeaRT: hard negatives of each edge's own, half of them keep its one node and half the other; split and negatives "
         "are graphkit's own, the published files are not used",
     ),
-    "nbfnet": LinkProtocol(
+    "nbfnet": LinkProtocol("85/5/10", ("auc", "ap"), _NBFNET, only=True, rows=True),
+    "nbfnet-all": LinkProtocol(
         "85/5/10",
         ("auc", "ap"),
-        "the split of NBFNet's published code: each row of the file is a link, also where two rows join the same nodes (so train "
-        "shows some links of valid and test), cut in the order of torch's generator with seed 0; the seed draws the negatives",
+        f"{_NBFNET}; rows that join a node with itself count in valid and test, as published, and are not trained on",
         only=True,
         rows=True,
+        self_links=True,
     ),
 }
-"""By name: ``random``, ``ncn``, ``pooled``, ``heart``, ``nbfnet``."""
+"""By name: ``random``, ``ncn``, ``pooled``, ``heart``, ``nbfnet``, ``nbfnet-all``."""
 
 
 def link_protocol(name: str) -> LinkProtocol:
@@ -105,11 +113,11 @@ def apply_protocol(
 
     Args:
         name: name of the protocol.
-        edges: [2, n] int64; directions, repeats and self-loops do not matter, but for ``"nbfnet"``, which takes the rows as they
-            are.
+        edges: [2, n] int64; directions, repeats and self-loops do not matter, but for ``"nbfnet"`` and ``"nbfnet-all"``, which
+            take the rows as they are.
         num_nodes: N.
         split: shares of train, valid and test; None: the usual ones of the protocol.
-        seed: seed of the split and of drawn negatives; with ``"nbfnet"`` of the negatives alone.
+        seed: seed of the split and of drawn negatives; with those two of the negatives alone.
         num_negatives: negatives an edge; None: 1, with ``heart`` 500.
         x: [N, F] features, which HeaRT's negatives use, or None.
         heart: makes HeaRT's negatives, see :func:`graphkit.data.heart_negatives`.
@@ -131,14 +139,17 @@ def apply_protocol(
     if num_negatives is not None and name in ("ncn", "pooled"):
         raise UserError(f"the protocol {name!r} has a number of negatives of its own; leave out num_negatives")
     if protocol.rows:
-        train, valid, test = _published_rows(edges, shares)
+        cut = _published_rows(edges, shares)
+        train, valid, test = (part[:, part[0] != part[1]] for part in cut)
     else:
         edges = undirected_edges(edges)
         train, valid, test = (_ncn_edges if name == "ncn" else split_edges)(edges, shares, seed=seed)
     parts: dict[str, Any] = {"train": train, "valid": valid, "test": test, "metrics": protocol.metrics}
     if protocol.rows:
         parts["repeats"] = True
-    if name in ("random", "nbfnet"):
+    if protocol.self_links:
+        parts["self_links"] = {split: part[:, part[0] == part[1]] for split, part in zip(("valid", "test"), cut[1:], strict=True)}
+    if name == "random" or protocol.rows:
         parts["num_negatives"] = 1 if num_negatives is None else num_negatives
     elif name == "heart":
         each = 500 if num_negatives is None else num_negatives
@@ -160,10 +171,9 @@ def _ncn_edges(edges: Tensor, shares: str, *, seed: int) -> tuple[Tensor, Tensor
 
 
 def _published_rows(rows: Tensor, shares: str) -> tuple[Tensor, Tensor, Tensor]:
-    """The rows as ``torch.utils.data.random_split`` cuts them with a generator of seed 0; then self-loops are left out.
+    """The rows as ``torch.utils.data.random_split`` cuts them with a generator of seed 0, self-loops among them.
 
-    Train and valid get their share rounded down, test the rest. The published evaluation keeps the self-loops, as links that
-    are easy to tell from others; a link task has none.
+    Train and valid get their share rounded down, test the rest.
 
     Raises:
         UserError: for edges listed in both directions throughout, whose every link would be in two splits.
@@ -177,6 +187,5 @@ def _published_rows(rows: Tensor, shares: str) -> tuple[Tensor, Tensor, Tensor]:
         )
     first, second, _ = (total * share // 100 for share in split_shares(shares))
     order = torch.randperm(total, generator=torch.Generator().manual_seed(0))
-    parts = rows[:, order].split([first, second, total - first - second], 1)
-    train, valid, test = (part[:, part[0] != part[1]] for part in parts)
+    train, valid, test = rows[:, order].split([first, second, total - first - second], 1)
     return train, valid, test

@@ -34,9 +34,11 @@ def protocol_record(task: LinkTask) -> dict[str, Any]:
             negatives[split] = f"{given.size(2):,} of each edge's own, fixed"
         else:
             negatives[split] = f"{given.size(1):,} in one pool, fixed"
+    loops = {split: links.size(1) for split, links in task.self_links.items()}
     return {
         "metrics": list(task.metrics), "ties": task.ties, "negatives": negatives,
         "negatives_avoid": task.negatives_avoid, "use_valedges": task.use_valedges, "repeats": task.repeats,
+        **({"self_links": loops} if loops else {}),
     }  # fmt: skip
 
 
@@ -62,6 +64,7 @@ def fingerprint(task: LinkTask) -> dict[str, str]:
     """SHA-256 of the edges of each split and of the fixed negatives, see :meth:`LinkTask.fingerprint`."""
     parts = {split: task.edges(split) for split in SPLITS}
     parts |= {f"{split}_negatives": task.negatives(split) for split in ("valid", "test")}
+    parts |= {f"{split}_self_links": links for split, links in task.self_links.items()}
     return {
         name: hashlib.sha256(pairs.flatten(1).t().contiguous().numpy().astype("<i8").tobytes()).hexdigest()
         for name, pairs in parts.items()

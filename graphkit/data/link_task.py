@@ -17,7 +17,7 @@ from graphkit.data.link_record import check_task_metrics, fingerprint, protocol_
 from graphkit.data.message_graph import MessageGraph
 from graphkit.data.names import identify, numbered
 from graphkit.data.non_edges import NonEdges
-from graphkit.data.pair_checks import check_features, check_negatives, check_pairs
+from graphkit.data.pair_checks import check_features, check_negatives, check_pairs, check_self_links
 from graphkit.data.pair_loader import PairLoader
 from graphkit.data.pair_scores import score_pairs
 from graphkit.data.saturation import warn_of_saturation
@@ -61,13 +61,15 @@ class LinkTask:
         use_valedges: whether the valid edges carry messages when test is scored (never in training).
         repeats: edges are events, which may repeat: each is a positive as often as it stands in train, and one edge of
             the message graph; a pair may come again in a later split, which the leak check warns of.
+        self_links: for ``"valid"`` and ``"test"`` the pairs [2, n] of a node with itself that :meth:`evaluate` counts as links,
+            as some published evaluations do. They are in no graph and not trained on.
         directed: keep the direction in which edges are given (the message graph has both in any case).
         provenance: where the data come from (plain values).
 
     Raises:
-        UserError: for tensors of another shape or type, ids out of range, a self-loop, features of another number of
-            rows, negatives for another number of edges, fewer negatives than a metric needs, a name that occurs
-            twice, or a graph with too few non-edges.
+        UserError: for tensors of another shape or type, ids out of range, a self-loop (or another link among
+            ``self_links``), features of another number of rows, negatives for another number of edges, fewer negatives
+            than a metric needs, a name that occurs twice, or a graph with too few non-edges.
 
     Example:
         >>> ring = torch.stack([torch.arange(20), (torch.arange(20) + 1) % 20])
@@ -97,6 +99,7 @@ class LinkTask:
         metrics: Sequence[str] = ("auc", "ap"),
         use_valedges: bool = False,
         repeats: bool = False,
+        self_links: dict[str, Tensor] | None = None,
         directed: bool = False,
         provenance: dict[str, Any] | None = None,
     ) -> None:
@@ -125,6 +128,8 @@ class LinkTask:
                 what, count = f"{split} negatives of {name}", self.edges(split).size(1)
                 check_negatives(what, negatives, num_nodes, edges=count, loops=negatives_avoid == "nothing")
                 self._given[split] = negatives
+        self.self_links = dict(self_links or {})
+        check_self_links(name, self.self_links, num_nodes, personal=any(map(self.is_personal, self._given)))
         self.metrics = tuple([metrics] if isinstance(metrics, str) else metrics)
         self._negatives = dict(self._given)
         check_task_metrics(self)
@@ -172,11 +177,14 @@ class LinkTask:
 
         Args:
             name: name of the data set.
-            edge_index: [2, E] int64; directions, duplicates and self-loops do not matter, but with ``"nbfnet"``.
+            edge_index: [2, E] int64; directions, duplicates and self-loops do not matter, but with ``"nbfnet"`` and
+                ``"nbfnet-all"``.
             num_nodes: N.
-            protocol: ``"random"``, ``"ncn"``, ``"pooled"``, ``"heart"``, or ``"nbfnet"``, for which each row is a link.
+            protocol: ``"random"``, ``"ncn"``, ``"pooled"``, ``"heart"``, or ``"nbfnet"`` and ``"nbfnet-all"``, for which each row
+                is a link.
             split: percentages of train, valid and test; None: those of the protocol, ``"85/5/10"`` or ``"70/10/20"``.
-            split_seed: seed of the split and of drawn negatives of valid and test; with ``"nbfnet"`` of the latter alone.
+            split_seed: seed of the split and of drawn negatives of valid and test; with ``"nbfnet"`` and
+                ``"nbfnet-all"`` of the latter alone.
             x: as in the constructor.
             num_negatives: negatives an edge of valid and test, where the protocol leaves a choice; None: 1, with
                 ``"heart"`` 500.
@@ -377,6 +385,8 @@ class LinkTask:
         positive = self.edges(split)
         if positive.size(1) == 0:
             raise UserError(f"{self.name} has no {split} edges to evaluate")
+        if split in self.self_links:
+            positive = torch.cat([positive, self.self_links[split]], 1)
         if split == "train":
             if self.is_personal("test"):
                 raise UserError(

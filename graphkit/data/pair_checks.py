@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphkit.errors import UserError
 
-__all__ = ["check_features", "check_negatives", "check_pairs"]
+__all__ = ["check_features", "check_negatives", "check_pairs", "check_self_links"]
 
 
 def check_features(name: str, x: Tensor | None, num_nodes: int) -> None:
@@ -85,3 +85,33 @@ def check_negatives(what: str, negatives: Any, num_nodes: int, *, edges: int, lo
     check_pairs(what, negatives.flatten(1), num_nodes, loops=loops)
     if edges and negatives.flatten(1).size(1) == 0:
         raise UserError(f"{what}: there is none for {edges} edges; hand in at least one")
+
+
+def check_self_links(name: str, links: dict[str, Tensor], num_nodes: int, *, personal: bool) -> None:
+    """Refuse links of a task's valid and test that do not join a node with itself.
+
+    Args:
+        name: name of the task.
+        links: by split.
+        num_nodes: N.
+        personal: whether edges have negatives of their own, which these links would not have.
+
+    Raises:
+        UserError: naming the split and the first pair that is wrong.
+
+    Example:
+        >>> check_self_links("toy", {"test": torch.tensor([[0], [1]])}, 3, personal=False)
+        Traceback (most recent call last):
+        graphkit.errors.UserError: test self-links of toy: number 0 is [0, 1], expected a node twice
+    """
+    for split, pairs in links.items():
+        if split not in ("valid", "test"):
+            raise UserError(f"self_links of {name} are of {split!r}; only valid and test have some")
+        what = f"{split} self-links of {name}"
+        check_pairs(what, pairs, num_nodes, loops=True)
+        apart = (pairs[0] != pairs[1]).nonzero().flatten()
+        if len(apart):
+            column = int(apart[0])
+            raise UserError(f"{what}: number {column} is {pairs[:, column].tolist()}, expected a node twice")
+        if personal and pairs.size(1):
+            raise UserError(f"{what}: edges have negatives of their own, which these have not; leave them out")

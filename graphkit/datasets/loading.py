@@ -72,8 +72,8 @@ def load(
         variant: member of a family: ``load("countries", variant="s1")`` is ``load("countries/s1")``.
         task: for graphs, what they are to be used for: ``"link"`` or ``"node"``.
         protocol: for ``"link"``, how edges are divided and what they are told from, see
-            :data:`graphkit.data.PROTOCOLS`: ``"random"``, ``"ncn"``, ``"pooled"``, ``"heart"`` or ``"nbfnet"``; None:
-            ``"random"``.
+            :data:`graphkit.data.PROTOCOLS`: ``"random"``, ``"ncn"``, ``"pooled"``, ``"heart"``, ``"nbfnet"`` or
+            ``"nbfnet-all"``; None: ``"random"``.
         split: for ``"link"``, percentages of train, valid and test edges; None: those of the protocol, ``"85/5/10"`` or
             for ``"ncn"`` ``"70/10/20"``. For ``"node"``, one of the card's splits, or shares of one that is drawn, see
             :func:`graphkit.data.split_nodes`; None: the card's first. For many graphs likewise, see

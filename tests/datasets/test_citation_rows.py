@@ -68,6 +68,48 @@ def test_the_published_split_is_torchs_of_the_rows():
     assert task.graph("test").edge_index.size(1) == 2 * undirected_edges(task.train).size(1)
 
 
+class Known:
+    """Knows some pairs."""
+
+    def __init__(self, *known):
+        self.known = {tuple(sorted(pair)) for pairs in known for pair in pairs.t().tolist()}
+
+    def score_pairs(self, graph, pairs, *, batch_size=None, progress=None):
+        return torch.tensor([float(tuple(sorted(pair)) in self.known) for pair in pairs.t().tolist()])
+
+
+def test_self_citations_count_where_they_are_asked_for():
+    rows = torch.tensor(rows_of()).t()
+    plain, whole = (LinkTask.from_edges("toy", rows, 90, protocol=name) for name in ("nbfnet", "nbfnet-all"))
+    assert torch.equal(plain.test, whole.test) and torch.equal(plain.negatives("test"), whole.negatives("test"))
+    assert plain.self_links == {} and all(torch.equal(*links) for links in whole.self_links.values())
+    count, loops = whole.test.size(1), whole.self_links["test"].size(1)
+    assert loops > 0 and count + loops == rows.size(1) - rows.size(1) * 85 // 100 - rows.size(1) * 5 // 100
+    assert [task.evaluate(Known(plain.test), "test")["auc"] for task in (plain, whole)] == [
+        1.0, pytest.approx((count + loops / 2) / (count + loops))
+    ]  # fmt: skip
+    assert whole.evaluate(Known(whole.test, whole.self_links["test"]), "test")["auc"] == 1.0
+    assert whole.provenance["protocol"]["self_links"]["test"] == loops and "test_self_links" in whole.fingerprint()
+    assert "self_links" not in plain.provenance["protocol"]
+    assert whole.leak_check() is not None and (whole.graph("test").edge_index[0] != whole.graph("test").edge_index[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("links", "message"),
+    [
+        ({"test": torch.tensor([[1], [2]])}, r"test self-links of toy: number 0 is \[1, 2\], expected a node twice"),
+        ({"test": torch.tensor([[90], [90]])}, "nodes are numbered up to 89"),
+        ({"train": torch.tensor([[1], [1]])}, "only valid and test have some"),
+    ],
+)
+def test_self_links_that_are_none(links, message):
+    with pytest.raises(UserError, match=message):
+        LinkTask.from_edges("toy", torch.tensor(rows_of()).t(), 90, self_links=links)
+    loop = {"test": torch.tensor([[1], [1]])}
+    with pytest.raises(UserError, match="negatives of their own, which these have not"):
+        LinkTask.from_edges("toy", torch.tensor(rows_of()).t(), 90, protocol="heart", num_negatives=4, self_links=loop)
+
+
 def test_the_seed_draws_the_negatives_alone():
     rows = torch.tensor(rows_of()).t()
     first, other = (
