@@ -25,10 +25,8 @@ class Sums {
     std::fill_n(static_cast<uint8_t*>(row), row_bytes_, uint8_t{0});  // memset may not be given the null pointer of no channels at all
     return row;
   }
-  void clear(int64_t r) {
-    if (streams_) stream_lines(out_ + r * row_bytes_, nullptr, row_bytes_);
-    else begin(r, 0);
-  }
+  // A row of zeros; where rows are streamed.
+  void clear(int64_t r) { stream_lines(out_ + r * row_bytes_, nullptr, row_bytes_); }
   // The same for a row of the result that is 0 already.
   void* begin_cleared(int64_t r, int64_t slot) { return scratch_.empty() ? out_ + r * row_bytes_ : begin(r, slot); }
   void end(int64_t r, int64_t slot) {

@@ -125,16 +125,16 @@ std::tuple<Tensor, Tensor> weighted_pool_backward(Tensor ptr, Tensor node, std::
     const ByNode by(lists, N, factor, bytes);
     const int64_t* start = by.start.data();
     Sums sums(g, grad_x);
-    const bool streams = sums.stream(N);
+    const bool cleared = cleared_by_system(grad_x.data_ptr(), N * row_bytes), streams = sums.stream(N);
     const int64_t step = std::max<int64_t>(1024, (N + lists.entries) / 256 + 1), tasks = (N + lists.entries + step - 1) / step;
     run_tasks(tasks, task_slots(tasks), [&](int64_t task, int64_t slot) {
       const int64_t first = row_of_item(start, N, task * step), last = task + 1 == tasks ? N : row_of_item(start, N, (task + 1) * step);
-      if (!streams) std::fill_n(static_cast<uint8_t*>(grad_x.data_ptr()) + first * row_bytes, (last - first) * row_bytes, uint8_t{0});
+      if (!streams && !cleared) std::fill_n(static_cast<uint8_t*>(grad_x.data_ptr()) + first * row_bytes, (last - first) * row_bytes, uint8_t{0});
       for (int64_t u = first; u < last; ++u)
         if (start[u] < start[u + 1]) {
           pool_kernels().gather(g, by.rows(u, bytes), sums.begin_cleared(u, slot));
           sums.end(u, slot);
-        } else if (streams) {
+        } else if (streams && !cleared) {
           sums.clear(u);
         }
       wait_for_streams();
