@@ -8,12 +8,13 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-__all__ = ["backends", "cpu_features", "cpu_model", "device_name", "environment", "git_commit", "versions"]
+__all__ = ["backends", "cpu_features", "cpu_model", "device_name", "environment", "git_commit", "peak_memory", "versions"]
 
 
 def environment(task: Any = None, deterministic: bool = False) -> dict[str, Any]:
@@ -95,6 +96,18 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu ({cpu_model()})" if device.type == "cpu" else device.type
+
+
+def peak_memory(device: torch.device) -> int | None:
+    """Most MiB that this process has held so far: tensors on a GPU, else main memory; None where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) >> 20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak >> (20 if sys.platform == "darwin" else 10)  # bytes there, KiB elsewhere
 
 
 def _ram() -> int | None:

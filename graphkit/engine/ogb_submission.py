@@ -12,7 +12,7 @@ from typing import Any
 from graphkit.datasets import Card
 from graphkit.datasets import card as find_card
 from graphkit.engine.run_record import RunRecord, read_run
-from graphkit.engine.table_formats import duration, markdown_table, metric_name
+from graphkit.engine.table_formats import duration, gibibytes, markdown_table, metric_name
 from graphkit.errors import UserError
 
 __all__ = ["submission_forms"]
@@ -198,6 +198,7 @@ def _fields(
             "Time per seed",
             duration(statistics.fmean(line["seconds"] for line in tests if "seconds" in line) if tests else None),
         ),
+        ("Peak memory", _peak(tests)),
         ("Packages", _packages(tests)),
         (
             "Commit",
@@ -256,6 +257,11 @@ def _hardware(run: RunRecord, tests: Sequence[Mapping[str, Any]]) -> str:
             name = f"{line['processes']} processes: {name}"
         found.append(name)
     return "; ".join(dict.fromkeys(found))
+
+
+def _peak(tests: Sequence[Mapping[str, Any]]) -> str:
+    peaks = [line["peak_mib"] for line in tests if line.get("peak_mib")]
+    return gibibytes(max(peaks)) if peaks else "not recorded"
 
 
 def _packages(tests: Sequence[Mapping[str, Any]]) -> str:

@@ -36,6 +36,7 @@ class Row:
         planned: trainings that the configuration asks for, at least n.
         difference: ours minus the published figure.
         seconds: mean per seed; the splits of a seed add up.
+        peak_mib: most memory that a process had held by the end of a training, in MiB.
         decimals: digits to show of ours.
         paper_decimals: digits that the published figure was printed with.
     """
@@ -56,6 +57,7 @@ class Row:
     parameters: int | None
     device: str
     seconds: float | None
+    peak_mib: int | None
     commit: str
     source: str
     decimals: int
@@ -143,6 +145,7 @@ def result_rows(
         "parameters": next((line["parameters"] for line in lines if line.get("parameters") is not None), None),
         "device": _device(lines),
         "seconds": _mean(_seconds(lines)),
+        "peak_mib": max((line["peak_mib"] for line in lines if line.get("peak_mib")), default=None),
         "commit": ", ".join(dict.fromkeys(_short_commit(line["commit"]) for line in lines if line.get("commit"))),
     }
     values = {metric: _values(lines, metric) for metric in _ordered(published, lines, config)}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from graphkit.engine.checkpoint import write_tensors
-from graphkit.engine.environment import device_name, environment, git_commit, versions
+from graphkit.engine.environment import device_name, environment, git_commit, peak_memory, versions
 from graphkit.engine.relation_record import write_relations
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.engine.state import TrainingState
@@ -48,6 +48,7 @@ def record_run(
             **_frozen(model),
             "seconds": round(state.seconds, 3),
             "steps": state.steps,
+            "peak_mib": peak_memory(device),
             "device": device_name(device),
             "processes": processes,
             "threads": torch.get_num_threads(),

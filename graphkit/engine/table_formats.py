@@ -15,6 +15,7 @@ __all__ = [
     "COLUMNS",
     "cells",
     "duration",
+    "gibibytes",
     "markdown_escape",
     "markdown_table",
     "metric_name",
@@ -90,6 +91,16 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def gibibytes(mebibytes: int) -> str:
+    """An amount of memory in the unit people compare machines by.
+
+    Example:
+        >>> gibibytes(2950), gibibytes(310)
+        ('2.9 GiB', '0.3 GiB')
+    """
+    return f"{mebibytes / 1024:.1f} GiB"
+
+
 def spans(numbers: Iterable[int]) -> str:
     """Seeds or splits as the command line takes them.
 
@@ -135,7 +146,7 @@ def _cells(row: Row) -> list[str]:
         number(row.difference, row.decimals, sign=True) or DASH,
         "cited, not re-run" if beside else judged(row),
         "" if beside or row.parameters is None else f"{row.parameters:,}",
-        "" if beside else row.device,
+        "" if beside else row.device + (f", {gibibytes(row.peak_mib)}" if row.peak_mib else ""),
         "" if beside else duration(row.seconds),
         "" if beside else row.commit,
     ]

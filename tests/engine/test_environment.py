@@ -4,7 +4,7 @@ import torch
 
 import graphkit
 from graphkit import ops
-from graphkit.engine.environment import cpu_model, device_name, environment
+from graphkit.engine.environment import cpu_model, device_name, environment, peak_memory
 
 
 def test_environment_is_json_and_names_what_decides_a_result(task, monkeypatch):
@@ -28,6 +28,13 @@ def test_backends_are_those_in_force():
 def test_device_names():
     assert device_name(torch.device("cpu")) == f"cpu ({cpu_model()})"
     assert cpu_model()
+
+
+def test_peak_memory_rises_by_what_is_held():
+    before = peak_memory(torch.device("cpu"))
+    assert before > 50  # MiB: torch alone takes more
+    torch.ones((before + 100) << 20, dtype=torch.uint8)  # more than this process ever held
+    assert before + 100 <= peak_memory(torch.device("cpu")) < 3 * before + 200
 
 
 def test_version_of_graphkit_is_that_of_the_package():

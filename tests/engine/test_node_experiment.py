@@ -132,7 +132,7 @@ def test_a_crash_between_and_within_splits_leaves_no_trace(nodes, tmp_path, trai
         run_experiment(config, tmp_path / "broken", reporter=lambda: CrashIn(training, 5))
     assert len(records(tmp_path / "broken")) == 2 * (training - 1) if training > 1 else True
     run_experiment(config, tmp_path / "broken", resume=True, reporter=SilentReporter)
-    clocks = ("seconds", "time", "commit")
+    clocks = ("seconds", "peak_mib", "time", "commit")
     one, two = (
         [{k: v for k, v in line.items() if k not in clocks} for line in records(tmp_path / n)]
         for n in ("whole", "broken")

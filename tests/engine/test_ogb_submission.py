@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "datasets"))  # the samples o
 FIELDS = [
     "OGB version", "Method", "External data", "Dataset", "Test performance", "Validation performance", "Contact", "Code",
     "Paper", "#Params", "Hardware", "Official implementation", "Command", "Seeds", "Validation edges", "Time per seed",
-    "Packages", "Commit",
+    "Peak memory", "Packages", "Commit",
 ]  # fmt: skip
 
 
@@ -36,7 +36,8 @@ def write_run(folder, seeds=range(10), *, drop=None, change=None, **config):
             line = {
                 "experiment": "ncn/ogbl-ddi", "seed": seed, "split": split, "metrics": metrics(seed, split),
                 "parameters": 1000, "seconds": 10.0 + seed, "device": "cpu (A Processor)", "threads": 2, "processes": 1,
-                "commit": "0123456789ab", "versions": {"python": "3.11.0", "torch": "2.13.0", "numpy": None}, "ties": None,
+                "peak_mib": 2000 + 100 * seed, "commit": "0123456789ab", "ties": None,
+                "versions": {"python": "3.11.0", "torch": "2.13.0", "numpy": None},
             }  # fmt: skip
             if change:
                 change(line)
@@ -68,7 +69,8 @@ def test_every_field_of_the_form_is_there(tmp_path):
     assert found["Hardware"] == "cpu (A Processor), 2 threads, 16 GiB of memory"
     assert found["Paper"] == "Wang et al., ICLR 2024" and found["Command"] == "graphkit run ncn/ogbl-ddi --seeds 0-9"
     assert found["Packages"] == "python 3.11.0, torch 2.13.0" and found["Commit"] == "0123456789ab"
-    assert found["Time per seed"] == "14.5 s" and found["Validation edges"] == "for selection alone"
+    assert (found["Time per seed"], found["Peak memory"]) == ("14.5 s", "2.8 GiB")
+    assert found["Validation edges"] == "for selection alone"
     for field in ("Contact", "Code", "Official implementation"):
         assert found[field].startswith("(to be filled in") and "submission." in found[field]
     assert f"| 3 | {metrics(3, 'test')['hits@20']:.4f} | {metrics(3, 'valid')['hits@20']:.4f} |" in form

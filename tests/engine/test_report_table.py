@@ -113,6 +113,8 @@ def test_facts_of_a_run():
     assert cells(row)[1] == "umls"
     assert cells(row)[4] == "0.850 ± 0.071 (n=2 of 5)"
     assert cells(row)[7:] == ["21,057", "cpu, 2 threads", "1 min 23 s", "0123456-dirty"]
+    results[0]["peak_mib"], results[1]["peak_mib"] = 2950, 700
+    assert cells(row_of({"seeds": "0-4"}, results))[8] == "cpu, 2 threads, 2.9 GiB"
     shared = lines(0.9, 0.8, device="cpu", threads=1, processes=2)
     assert cells(row_of({"seeds": "0-1"}, shared))[8] == "2 processes: cpu, 1 thread"
 

@@ -20,8 +20,8 @@ from graphkit.engine.progress import SilentReporter
 from graphkit.engine.run_directory import RunDirectory
 from graphkit.errors import UserError
 
-# When and from which checkout a line was written; everything else has to be equal to the last bit.
-PROVENANCE = ("seconds", "epoch_seconds", "time", "commit")
+# When, in which process and from which checkout a line was written; everything else has to be equal to the last bit.
+PROVENANCE = ("seconds", "epoch_seconds", "peak_mib", "time", "commit")
 
 
 def timeless(value):

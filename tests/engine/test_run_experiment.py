@@ -31,10 +31,11 @@ def test_a_run_leaves_everything_a_reader_needs(tiny, out):
         ("tiny/nbfnet", seed, split) for seed in (0, 1) for split in ("valid", "test")
     ]  # fmt: skip
     expected = {
-        "experiment", "data", "model", "seed", "split", "metrics", "epoch", "parameters", "seconds", "steps", "device",
+        "experiment", "data", "model", "seed", "split", "metrics", "epoch", "parameters", "seconds", "steps", "peak_mib", "device",
         "threads", "processes", "commit", "versions", "select", "ties", "time",
     }  # fmt: skip
     assert set(records[0]) == expected
+    assert 50 < records[0]["peak_mib"] <= records[-1]["peak_mib"]
     assert records[1]["metrics"] == runs[0].test and records[0]["ties"] == "pessimistic"
     ranks = load_file(out / "seed-0" / "test_ranks.safetensors")
     pooled = torch.cat([ranks["tail"], ranks["head"]]).double()
