@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import GCNConv, SAGEConv
 from torch_geometric.nn import models as pyg
 
 from graphkit.errors import UserError
@@ -15,6 +14,7 @@ from graphkit.models.graph_classifier import GraphClassifier, Level, check_level
 from graphkit.nn import GraphReadout, ResidualLayers
 from graphkit.nn.graph_readout import Pooling
 from graphkit.nn.option_ranges import check_rates, check_sizes
+from graphkit.nn.sparse_convolutions import GCNConv, SAGEConv
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -161,6 +161,16 @@ class _ConvolutionStack(_Stack):
         self._build(layers, hidden_channels, out_channels, dropout, level, pooling, input_dropout)
 
 
+class _PlainGCN(pyg.GCN):
+    def init_conv(self, in_channels: int, out_channels: int, **options: Any) -> torch.nn.Module:
+        return GCNConv(in_channels, out_channels, **options)
+
+
+class _PlainSAGE(pyg.GraphSAGE):
+    def init_conv(self, in_channels: int, out_channels: int, **options: Any) -> torch.nn.Module:
+        return SAGEConv(in_channels, out_channels, **options)
+
+
 class GCN(_ConvolutionStack):
     """Graph convolutions: :math:`\\tilde D^{-1/2} \\tilde A \\tilde D^{-1/2} X W` with self-loops.
 
@@ -189,7 +199,7 @@ class GCN(_ConvolutionStack):
         torch.Size([5, 3])
     """
 
-    _conv, _pyg = GCNConv, pyg.GCN
+    _conv, _pyg = GCNConv, _PlainGCN
 
 
 class GraphSAGE(_ConvolutionStack):
@@ -217,7 +227,7 @@ class GraphSAGE(_ConvolutionStack):
         torch.Size([5, 3])
     """
 
-    _conv, _pyg = SAGEConv, pyg.GraphSAGE
+    _conv, _pyg = SAGEConv, _PlainSAGE
 
 
 class GAT(_Stack):

@@ -1,0 +1,99 @@
+"""PyG's graph convolutions, whose messages on a CPU are one product with a sparse matrix that is made once for a graph."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch_geometric.nn as pyg
+from torch import Tensor
+from torch_geometric.nn.conv.gcn_conv import gcn_norm
+
+from graphkit.nn.remembered import remembered
+from graphkit.ops import DirectedGraph, backend_of, directed_spmm
+
+__all__ = ["GCNConv", "SAGEConv"]
+
+
+class GCNConv(pyg.GCNConv):
+    r"""``torch_geometric.nn.GCNConv`` with its defaults, the same weights and, up to rounding, the same results.
+
+    .. math:: \tilde D^{-1/2} (A + I) \tilde D^{-1/2} X W + b
+
+    PyG writes a message for every edge and adds them up; here a node sums over its sources as the kernel reads them. On a GPU,
+    under autocast, with weights of edges, or without the kernel it is PyG's code that runs.
+
+    Args:
+        in_channels, out_channels: widths.
+
+    Source:
+        Kipf and Welling: Semi-Supervised Classification with Graph Convolutional Networks (ICLR 2017), equation 2.
+
+    Example:
+        >>> conv = GCNConv(2, 3)
+        >>> conv(torch.ones(4, 2), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([4, 3])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels)
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+        """[N, F] to [N, out_channels]."""
+        matrix = _matrix(edge_index, x, "gcn") if edge_weight is None else None
+        if matrix is None:
+            # PyG reads from the source what its messages take; propagate_type: (x: Tensor, edge_weight: OptTensor)
+            return super().forward(x, edge_index, edge_weight)
+        return directed_spmm(matrix, self.lin(x), num_nodes=len(x)) + self.bias
+
+
+class SAGEConv(pyg.SAGEConv):
+    r"""``torch_geometric.nn.SAGEConv`` with its defaults, the same weights and, up to rounding, the same results.
+
+    .. math:: W_1\, \mathrm{mean}_{j \to i}\, x_j + W_2\, x_i + b
+
+    As for :class:`GCNConv`, the mean is one sparse product on a CPU.
+
+    Args:
+        in_channels, out_channels: widths.
+
+    Source:
+        Hamilton, Ying and Leskovec: Inductive Representation Learning on Large Graphs (NeurIPS 2017), the mean aggregator.
+
+    Example:
+        >>> conv = SAGEConv(2, 3)
+        >>> conv(torch.ones(4, 2), torch.tensor([[0, 1], [1, 2]])).shape
+        torch.Size([4, 3])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels)
+
+    def forward(self, x: Tensor, edge_index: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """[N, F] to [N, out_channels]."""
+        matrix = _matrix(edge_index, x, "mean") if size is None else None
+        if matrix is None:
+            # as above; propagate_type: (x: OptPairTensor)
+            return super().forward(x, edge_index, size)
+        return self.lin_l(directed_spmm(matrix, x, num_nodes=len(x))) + self.lin_r(x)
+
+
+def _matrix(edge_index: Tensor, x: Tensor, kind: Literal["gcn", "mean"]) -> DirectedGraph | None:
+    """Rows of targets, columns of sources; copies of an edge add up, as messages do. None where PyG's own code serves better."""
+    plain = type(edge_index) is Tensor and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    if not plain or torch.is_autocast_enabled("cpu") or backend_of("directed_spmm") != "native":
+        return None
+    return remembered(edge_index, edge_index, (kind, len(x), x.dtype), lambda: _made(edge_index, len(x), x.dtype, kind))
+
+
+def _made(edge_index: Tensor, num_nodes: int, dtype: torch.dtype, kind: Literal["gcn", "mean"]) -> DirectedGraph:
+    with torch.inference_mode(False):  # what a validation makes first must serve training too
+        edges = edge_index.clone() if edge_index.is_inference() else edge_index
+        if kind == "gcn":
+            edges, weight = gcn_norm(edges, None, num_nodes, dtype=dtype)
+        else:
+            weight = torch.bincount(edges[1], minlength=num_nodes).to(dtype).reciprocal()[edges[1]]
+        entries = torch.sparse_coo_tensor(edges.flip(0), weight, (num_nodes, num_nodes), check_invariants=False).coalesce()
+        row, col = entries.indices()
+        ptr = torch.nn.functional.pad(torch.bincount(row, minlength=num_nodes).cumsum(0), (1, 0))
+        return DirectedGraph.from_rows(ptr, col.to(torch.int32), entries.values())
