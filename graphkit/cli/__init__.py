@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2, debug)
     except KeyboardInterrupt:
         again = words if "--resume" in words or words[:1] != ["run"] else [*words, "--resume"]
-        hint = f"; go on with: {'torchrun ... -m graphkit.cli' if _joined() else 'graphkit'} {shlex.join(again)}"
+        hint = f"; go on with: {'torchrun ... -m graphkit' if _joined() else 'graphkit'} {shlex.join(again)}"
         return 130 if _rank() else _fail(f"interrupted{hint if words[:1] == ['run'] else ''}", 130, debug)
     except BrokenPipeError:  # the reader of our output has gone, as in `graphkit data list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

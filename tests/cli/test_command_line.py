@@ -22,7 +22,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 def process(*words, **options):
     environment = {**os.environ, "PYTHONPATH": ROOT}
-    command = [sys.executable, "-m", "graphkit.cli", *words]
+    command = [sys.executable, "-m", "graphkit", *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, **options)
 
 
@@ -185,7 +185,7 @@ def test_debug_anywhere_shows_the_traceback(capsys, words):
 def test_control_c_ends_with_130_and_the_command_to_go_on(tiny, tmp_path):
     words = ["run", str(tiny), "--out", "a b", "--train.epochs", "100000", "--seeds", "0"]
     environment = {**os.environ, "PYTHONPATH": ROOT}
-    command = [sys.executable, "-m", "graphkit.cli", *words]
+    command = [sys.executable, "-m", "graphkit", *words]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
         assert child.stderr is not None
         lines = [child.stderr.readline() for _ in range(4)]  # the training is under way
@@ -213,7 +213,7 @@ def test_version_needs_no_torch():
 
 
 def test_output_cut_off_by_a_reader_is_no_error():
-    script = f"'{sys.executable}' -m graphkit.cli data list | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}"
+    script = f"'{sys.executable}' -m graphkit data list | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(
         ["bash", "-c", script], env={**os.environ, "PYTHONPATH": ROOT}, capture_output=True, text=True, timeout=120
     )

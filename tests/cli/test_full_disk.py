@@ -32,7 +32,7 @@ def run(config, *words, bytes=None):
         if bytes is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (bytes, bytes))
 
-    words = [sys.executable, "-m", "graphkit.cli", "run", str(config), "--out", str(config.parent / "out"), *words]
+    words = [sys.executable, "-m", "graphkit", "run", str(config), "--out", str(config.parent / "out"), *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(words, capture_output=True, text=True, timeout=300, preexec_fn=limit, env=environment)
 

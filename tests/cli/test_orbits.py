@@ -186,7 +186,7 @@ def test_a_full_disk(edges, capsys, monkeypatch):
 
 def test_a_file_that_may_not_grow(edges):
     """The write itself fails half way, in numpy's and zipfile's hands."""
-    command = [sys.executable, "-m", "graphkit.cli", "orbits", edges, "--adjacency", "all", "--out", "m.npz"]
+    command = [sys.executable, "-m", "graphkit", "orbits", edges, "--adjacency", "all", "--out", "m.npz"]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(Path(graphkit.__path__[0]).parent)}, capture_output=True, text=True,
         timeout=120, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)),

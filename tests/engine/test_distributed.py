@@ -200,7 +200,7 @@ def test_one_process_is_the_plain_case(monkeypatch):
 
 def torchrun(words, restarts=0):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max_restarts", str(restarts)]
-    command = [*launcher, "--nproc_per_node", "2", "-m", "graphkit.cli", *words]
+    command = [*launcher, "--nproc_per_node", "2", "-m", "graphkit", *words]
     return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -226,7 +226,7 @@ def test_torchrun(tiny, tmp_path):
     out, err = run.communicate(timeout=300)
     assert run.returncode == 0, err
     done = subprocess.run(
-        [sys.executable, "-m", "graphkit.cli", "run", str(tiny), "--out", str(tmp_path / "one")],
+        [sys.executable, "-m", "graphkit", "run", str(tiny), "--out", str(tmp_path / "one")],
         env=environment(), capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -271,7 +271,7 @@ def test_torchrun_with_killed_workers_and_control_c(tiny, tmp_path):
     again.send_signal(signal.SIGINT)
     err = again.communicate(timeout=300)[1]
     assert again.returncode != 0
-    assert err.count("graphkit: interrupted; go on with: torchrun ... -m graphkit.cli run") == 1, err
+    assert err.count("graphkit: interrupted; go on with: torchrun ... -m graphkit run") == 1, err
     epochs = [line["epoch"] for line in lines(out / "log.jsonl") if line["event"] == "epoch"]
     assert epochs == list(range(1, len(epochs) + 1)) and not (out / "results.jsonl").exists()
     state = read_metadata(RunDirectory(out).checkpoint(0))["state"]

@@ -145,7 +145,7 @@ needs_gloo = pytest.mark.skipif(
 def torchrun(words, size=2):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(size)]
     environment = {**os.environ, "PYTHONPATH": ROOT, "OMP_NUM_THREADS": "1"}
-    command = [*launcher, "-m", "graphkit.cli", *words]
+    command = [*launcher, "-m", "graphkit", *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
 
 

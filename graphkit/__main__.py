@@ -1,4 +1,4 @@
-"""``python -m graphkit.cli``."""
+"""``python -m graphkit``."""
 
 import sys
 
