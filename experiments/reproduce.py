@@ -119,7 +119,7 @@ def command(experiment: Experiment, out: Path) -> list[str]:
     """The call of graphkit that trains the committed seeds and splits again."""
     trainings = tests(experiment.results)
     folds = {fold for _, fold in trainings if fold is not None}
-    words = [sys.executable, "-m", "graphkit.cli", "run", str(experiment.path), "--out", str(out), "--resume"]
+    words = [sys.executable, "-m", "graphkit", "run", str(experiment.path), "--out", str(out), "--resume"]
     words += ["--seeds", spans({seed for seed, _ in trainings})]
     return words + (["--splits", spans(folds)] if folds else [])
 

@@ -99,7 +99,7 @@ def main() -> None:
 
         file, out = Path(folder) / "queries.tsv", Path(folder) / "answers.json"
         file.write_text("".join("\t".join("?" if part is None else part for part in query) + "\n" for query in queries))
-        command = [sys.executable, "-m", "graphkit.cli", "predict", str(run), "--queries", str(file), "--out", str(out)]
+        command = [sys.executable, "-m", "graphkit", "predict", str(run), "--queries", str(file), "--out", str(out)]
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
         begin = time.perf_counter()
         subprocess.run([*command, "--k", str(K), "--device", "cpu"], check=True, env=environment)
