@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from graphkit.nn import GraphReadout, ResidualLayers
 from graphkit.nn.graph_readout import Pooling
 from graphkit.nn.option_ranges import check_rates, check_sizes
 from graphkit.nn.sparse_convolutions import GCNConv, SAGEConv
+from graphkit.nn.sparse_features import dropped_input, input_mlp
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data
@@ -32,6 +33,7 @@ class _Stack(GraphClassifier):
     stack: torch.nn.Module
     dropout: float
     input_dropout: float
+    sparse_input = False  # whether the first layer multiplies without zeros; features of whole graphs are others in every batch
     message_direction = "in"
 
     def _build(
@@ -60,7 +62,8 @@ class _Stack(GraphClassifier):
     ) -> Tensor:
         """[N, F] to [N, C]; of graphs to [B, C], where ``batch`` [N] says which one a node belongs to."""
         if not isinstance(self.stack, ResidualLayers):  # which drop what they make of the input
-            x = torch.nn.functional.dropout(x, self.input_dropout, self.training)
+            drop = dropped_input if self.sparse_input and self.level == "node" else torch.nn.functional.dropout
+            x = cast("Tensor", drop(x, self.input_dropout, self.training))
         x = self._states(x, edge_index)
         return x if self.readout is None else self.readout(x, batch, num_graphs)
 
@@ -90,6 +93,8 @@ class MLP(_Stack):
         torch.Size([5, 3])
     """
 
+    sparse_input = True
+
     def __init__(
         self,
         in_channels: int,
@@ -111,7 +116,7 @@ class MLP(_Stack):
         def layers(out: int) -> torch.nn.Module:
             channels = [in_channels, *[hidden_channels] * (num_layers - 1), out]
             norm_name = None if norm is None else f"{norm}_norm"
-            return pyg.MLP(channels, dropout=dropout, norm=norm_name, norm_kwargs=_each_node(norm))
+            return input_mlp(channels, dropout=dropout, norm=norm_name, norm_kwargs=_each_node(norm))
 
         self._build(layers, hidden_channels, out_channels, dropout, level, pooling, input_dropout)
 
@@ -122,6 +127,7 @@ class MLP(_Stack):
 class _ConvolutionStack(_Stack):
     """Convolutions of one kind, plain as PyG stacks them or with residuals."""
 
+    sparse_input = True
     _conv: type[torch.nn.Module]
     _pyg: type[torch.nn.Module]
 

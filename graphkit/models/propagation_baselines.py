@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import APPNP as Propagation
 from torch_geometric.nn import MessagePassing, SGConv
-from torch_geometric.nn import models as pyg
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from graphkit.errors import UserError
 from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.option_ranges import check_rates, check_sizes
+from graphkit.nn.sparse_features import dropped_input, input_mlp
 
 __all__ = ["APPNP", "GPRGNN", "SGC"]
 
@@ -83,12 +83,11 @@ class APPNP(NodeClassifier):
         if not 0 < alpha <= 1:
             raise UserError(f"alpha is {alpha!r}, expected a number above 0 and at most 1")
         self.dropout, self.receptive_hops = dropout, hops
-        self.encoder = pyg.MLP([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
+        self.encoder = input_mlp([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
         self.propagation = Propagation(K=hops, alpha=alpha)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        x = torch.nn.functional.dropout(x, self.dropout, self.training)
-        return self.propagation(self.encoder(x), edge_index)
+        return self.propagation(self.encoder(dropped_input(x, self.dropout, self.training)), edge_index)
 
 
 class GPRGNN(NodeClassifier):
@@ -131,13 +130,13 @@ class GPRGNN(NodeClassifier):
         if not 0 <= alpha <= 1:
             raise UserError(f"alpha is {alpha!r}, expected a number from 0 to 1")
         self.dropout, self.receptive_hops = dropout, hops
-        self.encoder = pyg.MLP([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
+        self.encoder = input_mlp([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
         first = [alpha * (1 - alpha) ** k for k in range(hops)] + [(1 - alpha) ** hops]
         self.gamma = torch.nn.Parameter(torch.tensor(first))
         self.step = _Step()
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        x = self.encoder(torch.nn.functional.dropout(x, self.dropout, self.training))
+        x = self.encoder(dropped_input(x, self.dropout, self.training))
         edge_index, weight = gcn_norm(edge_index, None, x.size(0), dtype=x.dtype)
         out = self.gamma[0] * x
         for gamma in self.gamma[1:]:

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from graphkit.nn.remembered import remembered
-from graphkit.ops import DirectedGraph, backend_of, directed_spmm
+from graphkit.nn.sparse_features import SparseInput, multiplies_on_cpu
+from graphkit.ops import DirectedGraph, directed_spmm
 
 __all__ = ["GCNConv", "SAGEConv"]
 
@@ -21,7 +22,8 @@ class GCNConv(pyg.GCNConv):
     .. math:: \tilde D^{-1/2} (A + I) \tilde D^{-1/2} X W + b
 
     PyG writes a message for every edge and adds them up; here a node sums over its sources as the kernel reads them. On a GPU,
-    under autocast, with weights of edges, or without the kernel it is PyG's code that runs.
+    under autocast or with weights of edges it is PyG's code that runs. Features that are mostly zero may come as a
+    :class:`graphkit.nn.sparse_features.SparseInput`.
 
     Args:
         in_channels, out_channels: widths.
@@ -38,13 +40,16 @@ class GCNConv(pyg.GCNConv):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels)
 
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor | SparseInput, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
         """[N, F] to [N, out_channels]."""
-        matrix = _matrix(edge_index, x, "gcn") if edge_weight is None else None
-        if matrix is None:
+        if isinstance(x, SparseInput):
+            (states,) = x.times(self.lin)
+        elif edge_weight is None and multiplies_on_cpu(x):
+            states = self.lin(x)
+        else:
             # PyG reads from the source what its messages take; propagate_type: (x: Tensor, edge_weight: OptTensor)
             return super().forward(x, edge_index, edge_weight)
-        return directed_spmm(matrix, self.lin(x), num_nodes=len(x)) + self.bias
+        return directed_spmm(_matrix(edge_index, states, "gcn"), states, num_nodes=len(states)) + self.bias
 
 
 class SAGEConv(pyg.SAGEConv):
@@ -69,26 +74,26 @@ class SAGEConv(pyg.SAGEConv):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels)
 
-    def forward(self, x: Tensor, edge_index: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    def forward(self, x: Tensor | SparseInput, edge_index: Tensor, size: tuple[int, int] | None = None) -> Tensor:
         """[N, F] to [N, out_channels]."""
-        matrix = _matrix(edge_index, x, "mean") if size is None else None
-        if matrix is None:
-            # as above; propagate_type: (x: OptPairTensor)
-            return super().forward(x, edge_index, size)
-        return self.lin_l(directed_spmm(matrix, x, num_nodes=len(x))) + self.lin_r(x)
+        if isinstance(x, SparseInput):
+            heard, own = x.times(self.lin_l, self.lin_r)
+            return directed_spmm(_matrix(edge_index, heard, "mean"), heard, num_nodes=len(x)) + self.lin_l.bias + own
+        if size is None and multiplies_on_cpu(x):
+            return self.lin_l(directed_spmm(_matrix(edge_index, x, "mean"), x, num_nodes=len(x))) + self.lin_r(x)
+        # as above; propagate_type: (x: OptPairTensor)
+        return super().forward(x, edge_index, size)
 
 
-def _matrix(edge_index: Tensor, x: Tensor, kind: Literal["gcn", "mean"]) -> DirectedGraph | None:
-    """Rows of targets, columns of sources; copies of an edge add up, as messages do. None where PyG's own code serves better."""
-    plain = type(edge_index) is Tensor and x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    if not plain or torch.is_autocast_enabled("cpu") or backend_of("directed_spmm") != "native":
-        return None
+def _matrix(edge_index: Tensor, x: Tensor, kind: Literal["gcn", "mean"]) -> DirectedGraph:
+    """Rows of targets, columns of sources; copies of an edge add up, as messages do."""
     return remembered(edge_index, edge_index, (kind, len(x), x.dtype), lambda: _made(edge_index, len(x), x.dtype, kind))
 
 
 def _made(edge_index: Tensor, num_nodes: int, dtype: torch.dtype, kind: Literal["gcn", "mean"]) -> DirectedGraph:
     with torch.inference_mode(False):  # what a validation makes first must serve training too
-        edges = edge_index.clone() if edge_index.is_inference() else edge_index
+        edges = edge_index.as_subclass(Tensor)
+        edges = edges.clone() if edges.is_inference() else edges
         if kind == "gcn":
             edges, weight = gcn_norm(edges, None, num_nodes, dtype=dtype)
         else:
