@@ -84,6 +84,16 @@ def mixtures(rows: list[Row]) -> str:
     return table(HEADS, [cells(r) for r in rows])
 
 
+def node_steps(rows: list[Row]) -> str:
+    """Of bench_node_step.py: seconds a step."""
+
+    def cells(r: Row) -> list[str]:
+        on = f"{r['graph']}: {r['nodes']:,} nodes, {r['edges']:,} edges, {r['features']:,} features, {r['filled']:.0%} not 0"
+        return [r["what"], on, beside(r["times"]), ratios(r)]
+
+    return table(HEADS, [cells(r) for r in rows])
+
+
 def processes(rows: list[Row]) -> str:
     """Of bench_processes.py: seconds a step or a block, alone and together."""
     heads = ["what", "on", "joint batch", "alone, s", "processes", "together, s", "faster", "losses apart by: first step; any"]
