@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch_geometric.utils import degree
 from graphkit.errors import UserError, nearest
 from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.option_ranges import check_rates, check_sizes
+from graphkit.nn.sparse_features import InputLinear, SparseInput, dropped_input
 
 __all__ = ["DirGNN"]
 
@@ -82,6 +83,8 @@ class DirGNN(NodeClassifier):
         self.convs = torch.nn.ModuleList(
             DirGNNConv(_convolution(conv, a, b), alpha=alpha) for a, b in itertools.pairwise(widths)
         )
+        self.sparse_input = conv == "gcn"  # the others sum features before they multiply
+        self.convs[0].lin = InputLinear(self.convs[0].lin)
         self.join = self.last = None
         if jumping_knowledge is not None:
             self.join = JumpingKnowledge(jumping_knowledge, hidden_channels, num_layers)
@@ -90,6 +93,8 @@ class DirGNN(NodeClassifier):
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         found = []
+        if self.sparse_input:
+            x = cast("Tensor", dropped_input(x, 0.0, self.training))
         for number, conv in enumerate(self.convs, start=1):
             x = conv(x, edge_index)
             if number < len(self.convs) or self.join is not None:
@@ -111,11 +116,15 @@ class _DirectedGCNConv(torch.nn.Module):
     def reset_parameters(self) -> None:
         self.conv.reset_parameters()
 
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+    def forward(self, x: Tensor | SparseInput, edge_index: Tensor) -> Tensor:
         source, target = edge_index
-        leaving, reaching = (degree(end, x.size(0), x.dtype) for end in (source, target))
+        leaving, reaching = (degree(end, len(x), self.conv.lin.weight.dtype) for end in (source, target))
         # every end of an edge has a degree of at least 1
-        return self.conv(x, edge_index, (leaving[source] * reaching[target]).rsqrt())
+        weight = (leaving[source] * reaching[target]).rsqrt()
+        if not isinstance(x, SparseInput):
+            return self.conv(x, edge_index, weight)
+        (states,) = x.times(self.conv.lin)
+        return self.conv.propagate(edge_index, x=states, edge_weight=weight) + self.conv.bias
 
 
 def _convolution(conv: str, in_channels: int, out_channels: int) -> torch.nn.Module:

@@ -103,7 +103,7 @@ class SparseInput:
     def __len__(self) -> int:
         return self.rows.shape[0]
 
-    def times(self, *layers: nn.Linear | Linear) -> tuple[Tensor, ...]:
+    def times(self, *layers: nn.Linear | Linear | InputLinear) -> tuple[Tensor, ...]:
         """What each layer makes of the features, without its bias; all see the same entries dropped."""
         weight = layers[0].weight if len(layers) == 1 else torch.cat([layer.weight for layer in layers])
         product = self.rows.product(weight, dropout=self.dropout, training=self.training)
@@ -129,19 +129,24 @@ def multiplies_on_cpu(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled("cpu")
 
 
-class InputLinear(Linear):
-    """PyG's linear layer, of a :class:`SparseInput` too."""
+class InputLinear(nn.Module):
+    """A linear layer, of a :class:`SparseInput` too; with the weights, and their names, of torch's or PyG's layer.
 
-    @classmethod
-    def of(cls, layer: Linear) -> InputLinear:
-        """The same layer with the same weights."""
-        made = cls.__new__(cls)
-        made.__dict__ = layer.__dict__
-        return made
+    Args:
+        layer: the layer.
+    """
+
+    def __init__(self, layer: nn.Linear | Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = layer.weight, layer.bias
+
+    def reset_parameters(self) -> None:
+        """As ``torch.nn.Linear`` draws them."""
+        nn.Linear.reset_parameters(self)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor | SparseInput) -> Tensor:
         if not isinstance(x, SparseInput):
-            return super().forward(x)
+            return F.linear(x, self.weight, self.bias)
         (out,) = x.times(self)
         return out if self.bias is None else out + self.bias
 
@@ -154,7 +159,7 @@ def input_mlp(channels: list[int], **options: Any) -> MLP:
         torch.Size([20, 2])
     """
     made = MLP(channels, **options)
-    made.lins[0] = InputLinear.of(made.lins[0])
+    made.lins[0] = InputLinear(made.lins[0])
     return made
 
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from graphkit.models import APPNP, GCN, GPRGNN, MLP, GraphSAGE
+from graphkit.models import APPNP, GCN, GPRGNN, MLP, DirGNN, GraphSAGE
 from graphkit.nn import sparse_features
 from graphkit.nn.sparse_convolutions import SAGEConv
 from graphkit.nn.sparse_features import SparseInput, dropped_input
 
-MODELS = [MLP, GCN, GraphSAGE, GPRGNN, APPNP]
+MODELS = [MLP, GCN, GraphSAGE, GPRGNN, APPNP, DirGNN]
 
 
 def bags(nodes=30, words=60, share=0.05):
@@ -62,6 +62,14 @@ def test_a_node_and_its_neighbours_see_the_same_words_dropped():
     itself = torch.arange(30).expand(2, -1)  # its mean over sources is the node
     out = layer(dropped_input(x, 0.5, True), itself)
     torch.testing.assert_close(out, layer.lin_l.bias.expand(30, -1))
+
+
+def test_the_first_layer_can_be_drawn_anew():
+    net = MLP(60, 8, 3)
+    before = net.stack.lins[0].weight.clone()
+    net.stack.reset_parameters()
+    assert not torch.equal(net.stack.lins[0].weight, before)
+    assert net.stack.lins[0].weight.abs().max() <= 60**-0.5 and net.stack.lins[0].bias.abs().max() <= 60**-0.5
 
 
 def test_features_that_learn_and_dense_features_stay_tensors():
