@@ -1,5 +1,6 @@
 // All kernels in avx512 instructions.
 #include "directed.h"
+#include "dropout.h"
 #include "hop_combine.h"
 #include "pna_update.h"
 #include "relational.h"
@@ -21,6 +22,7 @@ namespace graphkit::avx512 {
 #include "relational.inc"
 #include "pna_update.inc"
 #include "directed.inc"
+#include "dropout.inc"
 #include "hop_combine.inc"
 }  // namespace graphkit::avx512
 

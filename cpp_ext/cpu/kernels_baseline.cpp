@@ -1,5 +1,6 @@
 // All kernels in baseline instructions.
 #include "directed.h"
+#include "dropout.h"
 #include "hop_combine.h"
 #include "pna_update.h"
 #include "relational.h"
@@ -11,5 +12,6 @@ namespace graphkit::baseline {
 #include "relational.inc"
 #include "pna_update.inc"
 #include "directed.inc"
+#include "dropout.inc"
 #include "hop_combine.inc"
 }  // namespace graphkit::baseline

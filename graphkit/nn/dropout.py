@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Dropout", "dropout"]
+from graphkit.ops.word_dropout import WORDS, word_dropout
 
-_STEPS = 2**16  # a probability is rounded to one of these
+__all__ = ["Dropout", "dropout"]
 
 
 def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
@@ -30,11 +30,11 @@ def dropout(x: Tensor, p: float, training: bool = True) -> Tensor:
         return x
     if x.device.type != "cpu" or p == 1.0:
         return F.dropout(x, p)
-    dropped = round(p * _STEPS)
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-    keep = (words.view(torch.int16)[: x.numel()] >= dropped - _STEPS // 2).view(x.shape)
-    # torch multiplies by a mask of the same type several times as fast as by one of bools
-    return x * keep.to(x.dtype).mul_(_STEPS / (_STEPS - dropped))
+    dropped = min(round(p * WORDS), WORDS - 1)
+    if x.dtype in (torch.float32, torch.float64):
+        return word_dropout(x, words, dropped)
+    return word_dropout(x.float(), words, dropped).to(x.dtype)
 
 
 class Dropout(nn.Module):

@@ -46,6 +46,7 @@ from graphkit.ops.sparse_exchange import from_networkx, from_scipy, to_scipy
 from graphkit.ops.undirected import undirected_edges
 from graphkit.ops.walk_tokens import WalkTokens, walk_tokens
 from graphkit.ops.walks import sample_walks
+from graphkit.ops.word_dropout import word_dropout
 
 load_native()
 
@@ -114,4 +115,5 @@ __all__ = [
     "walk_overlap",
     "walk_tokens",
     "weighted_pool",
+    "word_dropout",
 ]
