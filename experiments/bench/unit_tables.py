@@ -84,6 +84,11 @@ def mixtures(rows: list[Row]) -> str:
     return table(HEADS, [cells(r) for r in rows])
 
 
+def dropout(rows: list[Row]) -> str:
+    """Of bench_dropout.py: seconds a call."""
+    return table(HEADS, [[r["what"], f"{r['shape'][0]:,} x {r['shape'][1]}", beside(r["times"]), ratios(r)] for r in rows])
+
+
 def node_steps(rows: list[Row]) -> str:
     """Of bench_node_step.py: seconds a step."""
 

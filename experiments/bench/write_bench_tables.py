@@ -261,6 +261,7 @@ PAGES = {
     "topological-concentration": {"concentration": ("Topological concentration and its parts", peers)},
     "adpa": {"directed": ("Directed patterns, and an epoch of ADPA", directed)},
     "node-classification": {"node_step": ("A training step of the baselines", unit_tables.node_steps)},
+    "kernels": {"dropout": ("Dropout", unit_tables.dropout)},
     "graph-mamba": {"selective_scan": ("Selective scan", scans)},
     "orbits": {"orbits": ("Orbit adjacencies and counts", orbits)},
     "walk-tokens": {"walks": ("Walks, induced edges and tokens", unit_tables.walks)},
