@@ -13,7 +13,7 @@ from torch_geometric.utils import degree
 from graphkit.errors import UserError, nearest
 from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.option_ranges import check_rates, check_sizes
-from graphkit.nn.sparse_features import InputLinear, SparseInput, dropped_input
+from graphkit.nn.sparse_input import InputLinear, SparseInput, dropped_input
 
 __all__ = ["DirGNN"]
 

@@ -15,7 +15,7 @@ from graphkit.nn import GraphReadout, ResidualLayers
 from graphkit.nn.graph_readout import Pooling
 from graphkit.nn.option_ranges import check_rates, check_sizes
 from graphkit.nn.sparse_convolutions import GCNConv, SAGEConv
-from graphkit.nn.sparse_features import dropped_input, input_mlp
+from graphkit.nn.sparse_input import dropped_input, input_mlp
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -11,7 +11,7 @@ from torch_geometric.nn.conv.gcn_conv import gcn_norm
 from graphkit.errors import UserError
 from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.option_ranges import check_rates, check_sizes
-from graphkit.nn.sparse_features import dropped_input, input_mlp
+from graphkit.nn.sparse_input import dropped_input, input_mlp
 
 __all__ = ["APPNP", "GPRGNN", "SGC"]
 

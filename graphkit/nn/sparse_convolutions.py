@@ -10,7 +10,7 @@ from torch import Tensor
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from graphkit.nn.remembered import remembered
-from graphkit.nn.sparse_features import SparseInput, multiplies_on_cpu
+from graphkit.nn.sparse_input import SparseInput, multiplies_on_cpu
 from graphkit.ops import DirectedGraph, directed_spmm
 
 __all__ = ["GCNConv", "SAGEConv"]
@@ -23,7 +23,7 @@ class GCNConv(pyg.GCNConv):
 
     PyG writes a message for every edge and adds them up; here a node sums over its sources as the kernel reads them. On a GPU,
     under autocast or with weights of edges it is PyG's code that runs. Features that are mostly zero may come as a
-    :class:`graphkit.nn.sparse_features.SparseInput`.
+    :class:`graphkit.nn.sparse_input.SparseInput`.
 
     Args:
         in_channels, out_channels: widths.

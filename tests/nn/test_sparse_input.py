@@ -6,7 +6,7 @@ import torch
 from graphkit.models import APPNP, GCN, GPRGNN, MLP, DirGNN, GraphSAGE
 from graphkit.nn import sparse_features
 from graphkit.nn.sparse_convolutions import SAGEConv
-from graphkit.nn.sparse_features import SparseInput, dropped_input
+from graphkit.nn.sparse_input import SparseInput, dropped_input
 
 MODELS = [MLP, GCN, GraphSAGE, GPRGNN, APPNP, DirGNN]
 
