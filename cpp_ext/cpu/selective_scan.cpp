@@ -13,6 +13,7 @@
 
 #include "isa.h"
 #include "large_pages.h"
+#include "streaming.h"
 #include "tasks.h"
 
 namespace graphkit {
@@ -186,6 +187,7 @@ std::tuple<Tensor, Tensor> scan_forward(Tensor u, Tensor delta, Tensor A, Tensor
   Scan a(u, delta, A, B, C, D, z, delta_bias, delta_softplus, begin, length, reverse);
   Tensor y = rows_like(u, a.of), states = torch::stable::new_empty(A, {keep ? a.R / kChunk : 0, a.N, a.padded});
   a.y = y.data_ptr(), a.states = keep ? states.data_ptr() : nullptr;
+  ask_for_large_pages(states.data_ptr(), a.bytes(states.numel()));
   a.plan.run(a.bytes(scan_forward_scratch(a)), [&](const Tile& tile, void* scratch) { kernels().forward(a, tile, scratch); });
   return {y, states};
 }
@@ -205,7 +207,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> scan_
   a.grad = grad.data_ptr(), a.states = states.data_ptr();
   a.du = du.data_ptr(), a.ddelta = ddelta.data_ptr(), a.dz = dz.data_ptr(), a.dB = dB.data_ptr(), a.dC = dC.data_ptr();
   a.dA = dA.data_ptr(), a.dskip = dskip.data_ptr(), a.dbias = dbias.data_ptr();
-  a.plan.run(a.bytes(scan_backward_scratch(a)), [&](const Tile& tile, void* scratch) { kernels().backward(a, tile, scratch); });
+  auto streams = [&](const void* to) { return a.real == ScanReal::kFloat && streams_well(to, a.D * 4, 3 * a.R); };  // the three together
+  a.streams = streams(a.du) && streams(a.ddelta) && (!z || streams(a.dz));
+  a.plan.run(a.bytes(scan_backward_scratch(a)), [&](const Tile& tile, void* scratch) {
+    kernels().backward(a, tile, scratch);
+    if (a.streams) wait_for_streams();
+  });
   auto rows = [&](const Tensor& parts) { return torch::stable::reshape(groups == 1 ? parts : summed(parts, a.real), {a.R, a.N}); };
   auto parameter = [&](const Tensor& parts, int64_t N, bool matrix) { return narrowed(summed(parts, a.real), a.real, a.D, N, a.padded, matrix); };
   return {du, ddelta, parameter(dA, a.N, true), rows(dB), rows(dC), parameter(dskip, 1, false), dz, parameter(dbias, 1, false)};

@@ -32,9 +32,10 @@ struct SelectiveScan {
   const void* A;                 // [N, padded], times log2(e)
   const void *skip, *bias;       // [padded], zeros where there are none
   void* y;                       // [R, D]
-  void* states;                  // [chunks, N, padded], or null
+  void* states;                  // [chunks, N padded], see kept_states; or null
   const void* grad;              // [R, D]
   void *du, *ddelta, *dz;        // [R, D]
+  bool streams;                  // these three are written past the caches
   void *dB, *dC;                 // [groups, R, N]
   void *dA, *dskip, *dbias;      // [tiles, N, padded], [tiles, padded] twice; set to 0 by the caller
 };

@@ -84,8 +84,11 @@ def case(name: str, S: int, L: int, D: int, N: int, peers: bool, rounds: int) ->
 
         return run
 
+    def kept(way: Callable[..., Tensor]) -> Callable[[], object]:
+        return lambda: way(*(t.detach().requires_grad_() for t in inputs))
+
     rows = []
-    for what, make in (("forward", forward), ("forward and backward", both)):
+    for what, make in (("forward", forward), ("forward for a gradient", kept), ("forward and backward", both)):
         times = measure({way: make(function) for way, function in ways.items()}, rounds)
         own = times["graphkit"]["median"]
         rows.append(

@@ -231,6 +231,22 @@ def test_threads_do_not_matter(sequences):
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+@pytest.mark.parametrize("channels", [64, 80, 40])
+def test_gradients_larger_than_the_caches(channels):
+    """Rows of whole lines are then stored past the caches; those of few sequences are not, and have to be the same numbers."""
+    inputs = sample(500, 70, channels, 2, torch.float32)
+    weight = torch.randn(500, 70, channels)
+    rows = ("u", "delta", "B", "C", "z")
+
+    def gradients(count):
+        leaves = {name: (t[:count] if name in rows else t).clone().requires_grad_() for name, t in inputs.items()}
+        run(leaves, delta_softplus=True).backward(weight[:count])
+        return [leaves[name].grad for name in rows]
+
+    for many, few in zip(gradients(500), gradients(70), strict=True):
+        assert torch.equal(many[:70], few)
+
+
 @pytest.mark.parametrize("scale", [1e-3, 30.0, 1000.0])
 def test_extreme_steps_stay_finite(scale, backend):
     inputs = sample(1, 300, 5, 16, torch.float32)
