@@ -2,9 +2,10 @@
 
     python experiments/bench/bench_node_step.py [--rounds 15] [--threads 2]
 
-On CoraML, whose features are bags of words, plain stacks of two layers; on minesweeper stacks of five with residuals and
-perceptrons. PyG's models get features and edges as its data sets hold them. Losses and gradients without dropout are compared
-before anything is timed; what is timed drops. Both graphs come from GRAPHKIT_DATA. Results: results/node_step.json.
+On CoraML, whose features are bags of words, plain stacks of two layers, and Dir-GNN over means; on minesweeper stacks of five
+with residuals and perceptrons. PyG's models get features and edges as its data sets hold them. Losses and gradients without
+dropout are compared before anything is timed; what is timed drops. Both graphs come from GRAPHKIT_DATA. Results:
+results/node_step.json.
 """
 
 from __future__ import annotations
@@ -20,18 +21,26 @@ from torch.nn import functional as F
 
 from graphkit.data import NodeTask
 from graphkit.datasets import load
-from graphkit.models import GCN, MLP, GraphSAGE
+from graphkit.models import GCN, MLP, DirGNN, GraphSAGE
 from graphkit.nn import ResidualLayers
 
 Step = Callable[[float], torch.Tensor]
 
 
 def stack_of_pyg(model: torch.nn.Module, channels: list[int], layers: int) -> torch.nn.Module:
-    """PyG's model of the same layers, with the weights of ours."""
+    """PyG's model of the same layers, with the weights of ours; for Dir-GNN PyG's layers in our model, which PyG has none of."""
     features, width, classes = channels
+    if isinstance(model, DirGNN):
+        made: torch.nn.Module = copy.deepcopy(model)
+        made.sparse_input = False
+        for number, layer in enumerate(made.convs):
+            conv = pyg.SAGEConv(layer.conv_in.in_channels, layer.conv_in.out_channels, root_weight=False)
+            made.convs[number] = pyg.DirGNNConv(conv, alpha=layer.alpha)
+        made.load_state_dict(model.state_dict())
+        return made
     if isinstance(model.stack, ResidualLayers):
         conv = pyg.GCNConv if isinstance(model, GCN) else pyg.SAGEConv
-        made: torch.nn.Module = ResidualLayers(
+        made = ResidualLayers(
             features, width, layers, lambda: conv(width, width), out_channels=classes, feed_forward=True
         )
     elif isinstance(model, MLP):
@@ -46,7 +55,9 @@ def stack_of_pyg(model: torch.nn.Module, channels: list[int], layers: int) -> to
 def set_dropout(module: torch.nn.Module, p: float) -> None:
     """Of every layer, and of PyG's perceptron, which keeps one for each layer but the last."""
     for part in module.modules():
-        if isinstance(part, pyg.MLP):
+        if isinstance(part, DirGNN):
+            part.dropout = p
+        elif isinstance(part, pyg.MLP):
             part.dropout = [p] * (part.num_layers - 1) + [0.0]
         elif hasattr(part, "p") and type(part).__name__ == "Dropout":
             part.p = p
@@ -69,13 +80,13 @@ def steps(task: NodeTask, model: torch.nn.Module, layers: int, width: int) -> di
     def theirs(p: float) -> torch.Tensor:
         set_dropout(twin, p)
         twin.zero_grad()
-        x = data.x if isinstance(twin, ResidualLayers) else F.dropout(data.x, p)
+        x = data.x if isinstance(twin, (ResidualLayers, DirGNN)) else F.dropout(data.x, p)
         scores = twin(x) if isinstance(twin, pyg.MLP) else twin(x, data.edge_index)
         loss = F.cross_entropy(scores[batch.index], batch.y)
         loss.backward()
         return loss.detach()
 
-    return {"graphkit": (ours, model.stack), "PyG": (theirs, twin)}
+    return {"graphkit": (ours, getattr(model, "stack", model)), "PyG": (theirs, twin)}
 
 
 def compared(task: NodeTask, what: str, model: torch.nn.Module, layers: int, width: int, rounds: int) -> dict[str, object]:
@@ -107,9 +118,10 @@ def main() -> None:
     ):
         task = load(name, task="node", direction="undirected")
         what = "two layers of 64" if layers == 2 else "five layers of 64 with residuals"
-        for kind in (MLP, GCN, GraphSAGE) if layers == 2 else (GCN, GraphSAGE):
+        for kind in (MLP, GCN, GraphSAGE, DirGNN) if layers == 2 else (GCN, GraphSAGE):
             torch.manual_seed(0)
-            model = kind.for_task(task, hidden_channels=64, num_layers=layers, **options)
+            more = {"conv": "sage"} if kind is DirGNN else {}
+            model = kind.for_task(task, hidden_channels=64, num_layers=layers, **options, **more)
             rows.append(compared(task, what, model, layers, 64, arguments.rounds))
             print(rows[-1])
     write("node_step", rows)

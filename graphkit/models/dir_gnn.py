@@ -7,13 +7,13 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import DirGNNConv, GATConv, GCNConv, JumpingKnowledge, SAGEConv
-from torch_geometric.utils import degree
+from torch_geometric.nn import GATConv, JumpingKnowledge
 
 from graphkit.errors import UserError, nearest
 from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.option_ranges import check_rates, check_sizes
-from graphkit.nn.sparse_input import InputLinear, SparseInput, dropped_input
+from graphkit.nn.sparse_convolutions import DirectedGCNConv, DirGNNConv, SAGEConv
+from graphkit.nn.sparse_input import InputLinear, dropped_input
 
 __all__ = ["DirGNN"]
 
@@ -83,7 +83,7 @@ class DirGNN(NodeClassifier):
         self.convs = torch.nn.ModuleList(
             DirGNNConv(_convolution(conv, a, b), alpha=alpha) for a, b in itertools.pairwise(widths)
         )
-        self.sparse_input = conv == "gcn"  # the others sum features before they multiply
+        self.sparse_input = conv != "gat"
         self.convs[0].lin = InputLinear(self.convs[0].lin)
         self.join = self.last = None
         if jumping_knowledge is not None:
@@ -105,31 +105,9 @@ class DirGNN(NodeClassifier):
         return x if self.join is None or self.last is None else self.last(self.join(found))
 
 
-class _DirectedGCNConv(torch.nn.Module):
-    """A graph convolution whose weights are 1 / sqrt(out-degree of the source x in-degree of the target), no self-loops."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.conv = GCNConv(in_channels, out_channels, normalize=False, add_self_loops=False)
-
-    def reset_parameters(self) -> None:
-        self.conv.reset_parameters()
-
-    def forward(self, x: Tensor | SparseInput, edge_index: Tensor) -> Tensor:
-        source, target = edge_index
-        leaving, reaching = (degree(end, len(x), self.conv.lin.weight.dtype) for end in (source, target))
-        # every end of an edge has a degree of at least 1
-        weight = (leaving[source] * reaching[target]).rsqrt()
-        if not isinstance(x, SparseInput):
-            return self.conv(x, edge_index, weight)
-        (states,) = x.times(self.conv.lin)
-        return self.conv.propagate(edge_index, x=states, edge_weight=weight) + self.conv.bias
-
-
 def _convolution(conv: str, in_channels: int, out_channels: int) -> torch.nn.Module:
     if conv == "gcn":
-        return _DirectedGCNConv(in_channels, out_channels)
+        return DirectedGCNConv(in_channels, out_channels)
     if conv == "sage":
         return SAGEConv(in_channels, out_channels, root_weight=False)
     return GATConv(in_channels, out_channels, heads=1, add_self_loops=False)

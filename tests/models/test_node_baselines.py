@@ -90,7 +90,7 @@ def test_dir_gnn_is_its_equation(graph, alpha):
     leaving, reaching = a.sum(1), a.sum(0)
     weights = torch.where(a > 0, (leaving[:, None] * reaching).clamp(min=1).rsqrt(), 0.0)
     layer = model.convs[0]
-    into, out = layer.conv_in.conv, layer.conv_out.conv
+    into, out = layer.conv_in, layer.conv_out
     with torch.no_grad():
         heard = weights.t() @ into.lin(x) + into.bias
         said = weights @ out.lin(x) + out.bias
