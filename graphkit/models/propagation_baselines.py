@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import APPNP as Propagation
-from torch_geometric.nn import MessagePassing, SGConv
-from torch_geometric.nn.conv.gcn_conv import gcn_norm
 
 from graphkit.errors import UserError
 from graphkit.models.node_classifier import NodeClassifier
 from graphkit.nn.option_ranges import check_rates, check_sizes
-from graphkit.nn.sparse_input import dropped_input, input_mlp
+from graphkit.nn.sparse_convolutions import GCNPropagation
+from graphkit.nn.sparse_input import InputLinear, dropped_input, input_mlp
 
 __all__ = ["APPNP", "GPRGNN", "SGC"]
 
@@ -39,11 +37,16 @@ class SGC(NodeClassifier):
         super().__init__()
         check_sizes(hops=hops)
         check_rates(dropout=dropout)
-        self.dropout, self.receptive_hops = dropout, hops
-        self.conv = SGConv(in_channels, out_channels, K=hops)
+        self.dropout, self.hops, self.receptive_hops = dropout, hops, hops
+        self.lin = InputLinear(torch.nn.Linear(in_channels, out_channels, bias=False))
+        self.bias = torch.nn.Parameter(torch.zeros(out_channels))
+        self.step = GCNPropagation()
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.conv(torch.nn.functional.dropout(x, self.dropout, self.training), edge_index)
+        x = self.lin(dropped_input(x, self.dropout, self.training))  # classes are fewer than features
+        for _ in range(self.hops):
+            x = self.step(x, edge_index)
+        return x + self.bias
 
 
 class APPNP(NodeClassifier):
@@ -82,12 +85,15 @@ class APPNP(NodeClassifier):
         check_rates(dropout=dropout)
         if not 0 < alpha <= 1:
             raise UserError(f"alpha is {alpha!r}, expected a number above 0 and at most 1")
-        self.dropout, self.receptive_hops = dropout, hops
+        self.dropout, self.hops, self.receptive_hops, self.alpha = dropout, hops, hops, alpha
         self.encoder = input_mlp([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
-        self.propagation = Propagation(K=hops, alpha=alpha)
+        self.step = GCNPropagation()
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.propagation(self.encoder(dropped_input(x, self.dropout, self.training)), edge_index)
+        x = first = self.encoder(dropped_input(x, self.dropout, self.training))
+        for _ in range(self.hops):
+            x = (1 - self.alpha) * self.step(x, edge_index) + self.alpha * first
+        return x
 
 
 class GPRGNN(NodeClassifier):
@@ -133,26 +139,12 @@ class GPRGNN(NodeClassifier):
         self.encoder = input_mlp([in_channels, hidden_channels, out_channels], dropout=dropout, norm=None)
         first = [alpha * (1 - alpha) ** k for k in range(hops)] + [(1 - alpha) ** hops]
         self.gamma = torch.nn.Parameter(torch.tensor(first))
-        self.step = _Step()
+        self.step = GCNPropagation()
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         x = self.encoder(dropped_input(x, self.dropout, self.training))
-        edge_index, weight = gcn_norm(edge_index, None, x.size(0), dtype=x.dtype)
         out = self.gamma[0] * x
         for gamma in self.gamma[1:]:
-            x = self.step(x, edge_index, weight)
+            x = self.step(x, edge_index)
             out = out + gamma * x
         return out
-
-
-class _Step(MessagePassing):
-    """One weighted sum over sources."""
-
-    def __init__(self) -> None:
-        super().__init__(aggr="add")
-
-    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
-        return self.propagate(edge_index, x=x, edge_weight=edge_weight)
-
-    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
-        return edge_weight[:, None] * x_j

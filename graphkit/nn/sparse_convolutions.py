@@ -13,7 +13,7 @@ from graphkit.nn.remembered import remembered
 from graphkit.nn.sparse_input import SparseInput, multiplies_on_cpu
 from graphkit.ops import DirectedGraph, directed_spmm
 
-__all__ = ["DirGNNConv", "DirectedGCNConv", "GCNConv", "SAGEConv"]
+__all__ = ["DirGNNConv", "DirectedGCNConv", "GCNConv", "GCNPropagation", "SAGEConv"]
 
 
 class GCNConv(pyg.GCNConv):
@@ -120,6 +120,30 @@ class SAGEConv(pyg.SAGEConv):
             return out + self.lin_r(x) if self.root_weight else out
         # as above; propagate_type: (x: OptPairTensor)
         return super().forward(x, edge_index, size)
+
+
+class GCNPropagation(pyg.MessagePassing):
+    r"""One step of propagation without weights that are learned, :math:`\tilde D^{-1/2} (A + I) \tilde D^{-1/2} X`.
+
+    As for :class:`GCNConv`, one sparse product on a CPU.
+
+    Example:
+        >>> GCNPropagation()(torch.ones(3, 1), torch.tensor([[0, 1], [1, 0]])).flatten().round(decimals=4)
+        tensor([1., 1., 1.])
+    """
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """[N, F] to [N, F]."""
+        if multiplies_on_cpu(x):
+            return directed_spmm(_matrix(edge_index, x, "gcn"), x, num_nodes=len(x))
+        edges, weight = remembered(
+            edge_index, edge_index, ("gcn_norm", len(x), x.dtype), lambda: gcn_norm(edge_index, None, len(x), dtype=x.dtype)
+        )  # fmt: skip
+        # propagate_type: (x: Tensor, edge_weight: Tensor)
+        return self.propagate(edges, x=x, edge_weight=weight)
+
+    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
+        return edge_weight[:, None] * x_j
 
 
 class DirGNNConv(pyg.DirGNNConv):

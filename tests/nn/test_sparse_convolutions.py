@@ -6,7 +6,7 @@ import torch_geometric.nn as pyg
 
 from graphkit import ops
 from graphkit.models import GCN, GraphSAGE
-from graphkit.nn.sparse_convolutions import DirectedGCNConv, DirGNNConv, GCNConv, SAGEConv
+from graphkit.nn.sparse_convolutions import DirectedGCNConv, DirGNNConv, GCNConv, GCNPropagation, SAGEConv
 
 
 class OneWeightConv(pyg.GCNConv):
@@ -113,6 +113,18 @@ def test_what_the_kernel_does_not_do_is_left_to_pyg(ours, theirs):
     if ours is GCNConv:
         weight = torch.rand(edges.shape[1])
         assert torch.equal(one(x, edges, weight), other(x, edges, weight))
+
+
+def test_a_step_of_propagation_is_a_convolution_without_weights(monkeypatch):
+    layer = pyg.GCNConv(5, 5, bias=False).double()
+    torch.nn.init.eye_(layer.lin.weight)
+    edges, x, step = graph(), torch.randn(25, 5, dtype=torch.float64, requires_grad=True), GCNPropagation()
+    with monkeypatch.context() as patched, torch.no_grad():
+        patched.setattr(step, "message", None)  # no message is written
+        torch.testing.assert_close(step(x, edges), layer(x, edges))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(step(x, edges), layer(x, edges), rtol=2e-2, atol=2e-2)
+    assert torch.autograd.gradcheck(lambda x: step(x, edges), x)
 
 
 @pytest.mark.parametrize(("model", "stack"), [(GCN, pyg.GCN), (GraphSAGE, pyg.GraphSAGE)])
