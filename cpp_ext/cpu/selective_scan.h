@@ -66,14 +66,14 @@ struct ScanKernels {
   void (*conv_backward)(const CausalConv&, const Tile&);
 };
 
-// States that are advanced together.
-constexpr int64_t kStates = 8;
+// States that are advanced together, and those that go back together.
+constexpr int64_t kStates = 8, kStatesBack = 4;
 
 // Numbers of scratch a task needs (of the parameters' type).
 inline int64_t scan_forward_scratch(const SelectiveScan& a) { return a.N * (a.group + kLanes) + 2 * kChunk * a.N; }
 inline int64_t scan_backward_scratch(const SelectiveScan& a) {
-  // carries of all channels; states, gradients of B and C by lane, factors of a few states; rows of a chunk
-  return a.N * (a.group + kLanes) + (1 + 2 * kChunk) * a.N * kLanes + 2 * kChunk * kStates * kLanes + 2 * kChunk * a.N;
+  // carries of all channels; factors of a few states of two vectors; rows of a chunk
+  return a.N * (a.group + kLanes) + 4 * kChunk * kStatesBack * kLanes + 2 * kChunk * a.N;
 }
 
 namespace baseline { extern const ScanKernels scan_kernels; }
