@@ -263,7 +263,7 @@ def test_shipped_experiments_make_a_model_and_take_two_steps(name):
     """The file's own model and training options; its data where they are, else nodes made up in their place."""
     config = load_config(f"adpa/{name}")
     assert config.data["task"] == "node" and config.data["name"] == name.split("-")[0]
-    if os.environ.get("GRAPHKIT_DATA"):
+    if os.path.isdir(os.environ.get("GRAPHKIT_DATA", "")):
         task = load(**config.data)
     else:
         data = random_graph(channels=11)

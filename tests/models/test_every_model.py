@@ -78,6 +78,10 @@ SAMPLES = {
 }
 
 
+#: a rate of its own where that of training_step makes the loss jump, by rounding alone
+RATES = {"GraphMambaLinks": 1e-3}
+
+
 def options_of(task, positives, negatives):
     """Options of a loader that the task has."""
     few = {"batch_size": positives}
@@ -110,7 +114,8 @@ def test_every_parameter_gets_a_finite_gradient(sample):
 
 def test_overfits_a_tiny_sample(sample):
     task, model = sample
-    losses = [model.training_step(task, **options_of(task, 4, 8)) for _ in range(200)]
+    rate = {"lr": RATES[type(model).__name__]} if type(model).__name__ in RATES else {}
+    losses = [model.training_step(task, **rate, **options_of(task, 4, 8)) for _ in range(200)]
     assert sum(losses[-10:]) / 10 < 0.1 < losses[0]
 
 
