@@ -60,7 +60,7 @@ TWINS = (
     "filtered and filtered_directed leave them out."
 )
 LINKS = "hyperlinks from page to page, kept as they were found"
-PER_CLASS = {"20-per-class/500/rest": 10}
+PER_CLASS = {"20-per-class/500/rest": 10, "20-per-class/500/rest/numpy": 10}
 
 
 def geom_gcn(name: str, folder: str, raw: str, splits: str, **rest: Any) -> dict[str, Any]:

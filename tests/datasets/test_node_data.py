@@ -256,6 +256,25 @@ def test_folds_of_drawn_splits_do_not_depend_on_their_number():
             split_nodes(y, split)
 
 
+def test_a_split_drawn_as_published_takes_class_after_class_from_one_stream():
+    y = torch.tensor([2, 0, -1, 1, 0, 2, 1, 0, 1, 2, 0, 1])
+    masks = split_nodes(y, "2-per-class/3/rest/numpy", folds=3, seed=4)
+    for fold in range(3):
+        draw = np.random.RandomState(4 + fold)
+        train = []
+        for label in range(3):
+            members = [node for node in range(12) if y[node] == label]
+            train += draw.choice(members, 2, replace=False).tolist()
+        others = [node for node in range(12) if y[node] >= 0 and node not in train]
+        valid = draw.choice(others, 3, replace=False).tolist()
+        expected = {"train": train, "valid": valid, "test": [node for node in others if node not in valid]}
+        for part, nodes in expected.items():
+            assert masks[part][fold].nonzero().flatten().tolist() == sorted(nodes)
+    assert masks["train"][0].nonzero().flatten().tolist() == [1, 3, 4, 5, 8, 9]  # NumPy keeps this stream as it is
+    with pytest.raises(UserError, match="seed of the splits is -1, expected 0 to"):
+        split_nodes(y, "2-per-class/3/rest/numpy", seed=-1)
+
+
 def test_a_number_in_place_of_the_name_of_a_split_is_answered():
     with pytest.raises(UserError, match="split is 3, expected a name such as '60/20/20'; fold= says"):
         gk.load("texas", task="node", split=3)
