@@ -156,8 +156,11 @@ class ADPA(NodeClassifier):
             "norm": norm, "exponent": float(exponent), "self_loops": self_loops, "diagonal": diagonal, "binarize": binarize,
             "degree_cap": degree_cap,
         }  # fmt: skip
+        # a plain sum over hops is the same in every step: it alone is kept
+        self.sums_hops = attention_order == "hop_first" and hop_attention == "none"
         self._propagation: dict[str, Any] = {
-            "hops": hops, "decay": hop_decay(decay, hops), "storage": storage, "dtype": dtype, **self._pattern
+            "hops": hops, "decay": hop_decay(decay, hops), "sum_hops": self.sums_hops, "storage": storage, "dtype": dtype,
+            **self._pattern,
         }  # fmt: skip
         channels = len(self.words) + 1
         hop_first, inside = attention_order == "hop_first", project or in_channels
@@ -184,6 +187,8 @@ class ADPA(NodeClassifier):
     def precompute(self, x: Tensor, edge_index: Tensor | DirectedGraph) -> FeatureRows:
         """The propagated features, ``[N, 1 + K p, F]``; computed once for each graph and set of options.
 
+        With ``hop_attention="none"`` their sums over the hops, ``[N, 1 + p, F]``.
+
         Raises:
             UserError: features of another width or not finite, too little memory (the estimate is named).
         """
@@ -204,9 +209,9 @@ class ADPA(NodeClassifier):
         return torch.cat([self.classify(features[part]) for part in nodes.split(self._rows_at_once(features))])
 
     def classify(self, rows: Tensor) -> Tensor:
-        """Logits ``[n, C]`` from rows ``[n, 1 + K p, F]`` of :meth:`precompute`: no other node has a say."""
+        """Logits ``[n, C]`` from rows of :meth:`precompute`: no other node has a say."""
         if self.attention_order == "hop_first":
-            return self._join(self._first_layers(rows, self.hop_attention.weights(rows)))
+            return self._join(self._first_layers(rows, None if self.sums_hops else self.hop_attention.weights(rows)))
         by_hop = [self.pattern_attention(self._encode(list(self._hop(rows, t)))) for t in range(self.hops + 1)]
         return self.head(self.hop_attention(torch.stack(by_hop, 1))[:, 0])
 
@@ -223,8 +228,10 @@ class ADPA(NodeClassifier):
         if self.attention_order != "hop_first":
             raise UserError("attention weights of patterns differ by hop with attention_order='pattern_first'")
         rows = self.precompute(_features_of(data), data.edge_index)[nodes]
-        hops = self.hop_attention.weights(rows)
+        hops = None if self.sums_hops else self.hop_attention.weights(rows)
         encoded = self._encode_behind(self._first_layers(rows, hops))
+        if hops is None:
+            hops = rows.new_ones(len(rows), len(self.words), self.hops + 1)
         return {"hops": hops, "patterns": self.pattern_attention.weights(encoded)}
 
     @property
@@ -240,9 +247,11 @@ class ADPA(NodeClassifier):
     def _encode(self, channels: list[Tensor]) -> Tensor:
         return torch.stack([encoder(h) for encoder, h in zip(self.encoders, channels, strict=True)], 1)
 
-    def _first_layers(self, rows: Tensor, weights: Tensor) -> list[Tensor]:
-        """The encoders' first layers on the weighted sums over hops; the sums themselves are never all in memory."""
+    def _first_layers(self, rows: Tensor, weights: Tensor | None) -> list[Tensor]:
+        """The encoders' first layers on the sums over hops; sums with weights are never all in memory."""
         own, *others = self._first
+        if weights is None:
+            return [linear(rows[:, channel]) for channel, linear in enumerate(self._first)]
         first = hop_linear(rows, weights, [linear.weight for linear in others], [linear.bias for linear in others])
         return [own(rows[:, _EVERY_CHANNEL]), *first.unbind(0)]
 
@@ -258,8 +267,10 @@ class ADPA(NodeClassifier):
         if index is not None:
             found = [[hop.index_select(0, index) for hop in hops] for hops in found]
         hops = torch.stack([torch.stack(hops, 1) for hops in found], 1)  # [n, p, K + 1, D + q]
-        weights = self.hop_attention.weights_of(hops[..., width:])
-        sums = (weights[..., None] * hops[..., :width]).sum(2)
+        if self.sums_hops:
+            sums = hops.sum(2)
+        else:
+            sums = (self.hop_attention.weights_of(hops[..., width:])[..., None] * hops[..., :width]).sum(2)
         rest = mapped(inputs, own.weight)
         first = [rest if index is None else rest.index_select(0, index), *sums.unbind(1)]
         return [state + linear.bias for state, linear in zip(first, self._first, strict=True)]
@@ -288,7 +299,7 @@ class ADPA(NodeClassifier):
         columns = own.out_features + (0 if vectors is None else vectors.shape[1])
         edges = as_directed(edge_index, len(x)).num_edges * (2 if self.undirected else 1)
         steps = self.hops * edges * sum(len(word) for word in self.words)
-        dense = count * inside * (p * own.out_features + 2 * (1 + self.hops * p))
+        dense = count * inside * (p * own.out_features + 2 * (1 + (1 if self.sums_hops else self.hops) * p))
         return map_cost(self._inputs(x, edge_index), columns, p + 1, steps) < dense
 
     def _check_features(self, x: Tensor) -> None:

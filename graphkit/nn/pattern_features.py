@@ -68,6 +68,7 @@ def pattern_features(
     diagonal: str = "keep",
     binarize: bool = False,
     degree_cap: int | None = None,
+    sum_hops: bool = False,
     storage: str = "memory",
     dtype: str = "float32",
     folder: str | Path | None = None,
@@ -86,6 +87,7 @@ def pattern_features(
         norm, exponent, diagonal, binarize, degree_cap: see :class:`graphkit.nn.DirectedPattern`.
         decay: see :func:`hop_decay`.
         self_loops: patterns of one letter get the identity added.
+        sum_hops: keeps one matrix of each word, the sum over its hops 0..K, in place of K.
         storage: ``"memory"``, or ``"disk"``: a file, read a batch of rows at a time.
         dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"`` as stored; computed in float32.
         folder: for ``"disk"``; a new folder below ``GRAPHKIT_CACHE`` or the system's temporary folder by default. The
@@ -94,7 +96,8 @@ def pattern_features(
         memory: bytes that may be used; None: what is free.
 
     Returns:
-        :class:`graphkit.data.FeatureRows` of shape ``[N, 1 + K len(words), F]``: X, then hops 1..K of each word in turn.
+        :class:`graphkit.data.FeatureRows` of shape ``[N, 1 + K len(words), F]``: X, then hops 1..K of each word in turn; or
+        ``[N, 1 + len(words), F]`` with ``sum_hops``.
 
     Raises:
         UserError: features that are not finite, options that do not fit, too little memory (the estimate is named).
@@ -119,7 +122,7 @@ def pattern_features(
     check_finite(x)
     factors = hop_decay(decay, hops)
     graph = as_directed(edge_index, num_nodes)
-    size = (num_nodes, 1 + hops * len(words), x.shape[1])
+    size = (num_nodes, 1 + (1 if sum_hops else hops) * len(words), x.shape[1])
     real = torch.float64 if x.dtype == torch.float64 and storage == "memory" and dtype == "float32" else torch.float32
     free = available_memory(x.device) if memory is None else memory
     width = chunk or _width(num_nodes, x.shape[1], free)
@@ -145,11 +148,17 @@ def pattern_features(
         )  # fmt: skip
         for begin in range(0, x.shape[1], width):
             part = x[:, begin : begin + width].to(real)
+            total = part.clone() if sum_hops else None
             for t in range(1, hops + 1):
                 part = pattern(part)
                 if factors[t - 1] != 1:
                     part.mul_(factors[t - 1])
-                keep(number * hops + t, begin, part)
+                if total is None:
+                    keep(number * hops + t, begin, part)
+                else:
+                    total += part
+            if total is not None:
+                keep(number + 1, begin, total)
     return FeatureRows(values) if sink is None else sink.finish()
 
 

@@ -55,6 +55,23 @@ def test_files_and_chunks_hold_the_same(dtype, chunk, tmp_path, monkeypatch):
         assert disk.shape == memory.shape and len(disk) == N
 
 
+@pytest.mark.parametrize("hops", [0, 1, 3])
+def test_sums_over_hops_are_those_of_the_hops(hops, tmp_path):
+    edge_index, x = sample()
+    words = pattern_words(2)
+    apart = pattern_features(edge_index, x.double(), words, hops=hops, decay="none").values
+    sums = pattern_features(edge_index, x.double(), words, hops=hops, decay="none", sum_hops=True).values
+    assert sums.shape == (N, 1 + len(words), F)
+    assert torch.equal(sums[:, 0], apart[:, 0])
+    for number in range(len(words)):
+        steps = apart[:, 1 + number * hops : 1 + (number + 1) * hops]
+        torch.testing.assert_close(sums[:, number + 1], apart[:, 0] + steps.sum(1))
+    disk = pattern_features(
+        edge_index, x, words, hops=hops, decay="none", sum_hops=True, storage="disk", folder=tmp_path, chunk=4
+    )
+    torch.testing.assert_close(disk[torch.tensor([3, 40])], sums[torch.tensor([3, 40])].float())
+
+
 def test_the_file_goes_with_its_owner(tmp_path):
     edge_index, x = sample()
     rows = pattern_features(edge_index, x, pattern_words(1), storage="disk", folder=tmp_path)
