@@ -4,7 +4,8 @@
     python experiments/write_tables.py --check    change nothing; exit status 1 and a diff where a table is out of date
 
 A table stands between the lines `<!-- results:begin -->` and `<!-- results:end -->`; the first may name the experiments
-to show, as in `<!-- results:begin nbfnet/* -->`, and ask for one line an experiment: `<!-- results:begin * headlines -->`.
+to show, as in `<!-- results:begin nbfnet/* -->`, and ask for one line an experiment: `<!-- results:begin * headlines -->`, or
+for the lines with a published figure alone: `<!-- results:begin * compared -->`.
 README.md must hold one; pages under docs/ may. experiments/README.md is written as a whole: every experiment with its
 command, its budget and whether it was run. Figures come from experiments/results/*.jsonl, what to compare them with from
 experiments/*/*.yaml.
@@ -17,6 +18,7 @@ import difflib
 import fnmatch
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from graphkit.engine.table_formats import COLUMNS, cells, markdown_table, numeri
 from graphkit.errors import UserError  # noqa: E402
 from graphkit.files import atomic_write  # noqa: E402
 
-BEGIN = re.compile(r"^<!-- results:begin(?: +(?P<pattern>\S+))?(?: +(?P<kind>headlines))? -->[ \t]*$", re.MULTILINE)
+BEGIN = re.compile(r"^<!-- results:begin(?: +(?P<pattern>\S+))?(?: +(?P<kind>headlines|compared))? -->[ \t]*$", re.MULTILINE)
 END = re.compile(r"^<!-- results:end -->[ \t]*$", re.MULTILINE)
 
 
@@ -45,19 +47,19 @@ def experiments(root: Path) -> dict[str, tuple[dict[str, Any], list[dict[str, An
     return {name: (one.config, one.results) for name, one in committed(root).items() if not one.own_data}
 
 
-def table(root: Path, pattern: str = "*", headlines: bool = False) -> str:
+def table(root: Path, pattern: str = "*", kind: str | None = None) -> str:
     """The result table (test split) of the experiments whose name matches a pattern, in Markdown.
 
     It holds the metrics that a published figure is given for, and MRR, Hits@1, Hits@10 and Hits@10(50); an experiment with
-    none of these shows all its metrics. With ``headlines``, one line for each experiment that has run, and the names of
-    those that have not.
+    none of these shows all its metrics. With ``"headlines"``, one line for each experiment that has run, and the names of
+    those that have not; with ``"compared"``, those lines of them that have a published figure, and how many there are of each.
     """
     rows: list[Row] = []
     waiting: list[str] = []
     for name, experiment in committed(root).items():
         if fnmatch.fnmatchcase(name, pattern) and not experiment.own_data:
             shown = shown_rows(name, experiment)
-            if not headlines:
+            if kind is None:
                 rows += shown
             elif experiment.results:
                 rows.append(leading(shown))
@@ -67,8 +69,17 @@ def table(root: Path, pattern: str = "*", headlines: bool = False) -> str:
         raise UserError(
             f"no experiment matches {pattern!r}; expected one under {root / 'experiments'}/<method>/<data>.yaml"
         )
+    if kind == "compared":
+        without, rows = sum(row.paper is None for row in rows), [row for row in rows if row.paper is not None]
     header = [column.capitalize() for column in COLUMNS]
     text = f"{markdown_table(header, [cells(row) for row in rows], numeric_columns())}\n\n{VERDICT_RULE}"
+    if kind == "compared":
+        verdicts = Counter(row.verdict for row in rows)
+        counts = ", ".join(f"{verdict} {verdicts[verdict]}" for verdict in sorted(verdicts))
+        return (
+            f"{text}\n\nOf these {len(rows)}: {counts}. Run without a published figure: {without}. Not run: {len(waiting)}. "
+            "[docs/results.md](docs/results.md) names them all."
+        )
     return f"{text}\n\nNot run: {', '.join(waiting)}." if waiting else text
 
 
@@ -87,7 +98,7 @@ def rewrite(text: str, root: Path, where: str) -> str:
             raise UserError(
                 f"{where}, line {line}: '<!-- results:begin -->' without '<!-- results:end -->' on a line below it"
             )
-        shown = table(root, begin["pattern"] or "*", begin["kind"] is not None)
+        shown = table(root, begin["pattern"] or "*", begin["kind"])
         written.append(f"{text[position : begin.end()]}\n{NOTICE}\n\n{shown}\n\n")
         position = end.start()
     return "".join(written) + text[position:]

@@ -63,6 +63,17 @@ def test_headlines_are_one_line_for_each_experiment_that_has_run(checkout):
     assert run(checkout, "--check") == 0
 
 
+def test_compared_lines_are_those_with_a_published_figure(checkout):
+    (checkout / "experiments" / "a" / "alone.yaml").write_text("name: a/alone\ndata: {name: toy}\nseeds: [0]\n")
+    write_results(checkout, 0.7, name="a/alone", file="alone.jsonl")
+    (checkout / "README.md").write_text(README.replace("begin -->", "begin * compared -->"))
+    assert run(checkout) == 0
+    text = (checkout / "README.md").read_text("utf-8")
+    assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith(("| a/", "| b/"))] == ["a/done"]
+    assert "Of these 1: matches 1. Run without a published figure: 1. Not run: 1. [docs/results.md]" in text
+    assert run(checkout, "--check") == 0
+
+
 def test_table_is_written_between_the_markers_and_again_changes_nothing(checkout):
     assert run(checkout) == 0
     text = (checkout / "README.md").read_text("utf-8")
