@@ -51,7 +51,7 @@ class ADPA(NodeClassifier):
         dropout: share of a channel set to 0 in training.
         norm: ``"row_col"``, ``"row_row"`` (as released: nodes without a row send nothing either) or ``"none"``.
         exponent: r in [0, 1]; 0 random walk, 0.5 both sides alike.
-        decay: ``"paper"``, ``"none"`` or one number per hop, see :func:`graphkit.nn.hop_decay`.
+        decay: ``"paper"``, ``"none"``, a number, or one number per hop, see :func:`graphkit.nn.hop_decay`.
         self_loops: A + I and A^T + I for the patterns of one letter.
         diagonal, binarize, degree_cap: see :class:`graphkit.nn.DirectedPattern`.
         undirected: reads the graph without its directions.
@@ -98,7 +98,7 @@ class ADPA(NodeClassifier):
         dropout: float = 0.5,
         norm: str = "row_col",
         exponent: float = 0.5,
-        decay: str | Sequence[float] = "paper",
+        decay: str | float | Sequence[float] = "paper",
         self_loops: bool = True,
         diagonal: str = "keep",
         binarize: bool = False,

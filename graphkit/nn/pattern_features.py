@@ -21,7 +21,7 @@ from graphkit.ops.directed import as_directed
 
 __all__ = ["check_finite", "hop_decay", "pattern_features"]
 
-Decay = str | Sequence[float] | Callable[[int], float]
+Decay = str | float | Sequence[float] | Callable[[int], float]
 
 
 def hop_decay(decay: Decay, hops: int) -> list[float]:
@@ -32,11 +32,12 @@ def hop_decay(decay: Decay, hops: int) -> list[float]:
     They multiply up over the hops, and from t = 3 on they are negative: more than two hops are of little use with ``"paper"``.
 
     Args:
-        decay: ``"paper"``, ``"none"`` (1 throughout), one number per hop, or a function of t from 1.
+        decay: ``"paper"``, ``"none"`` (1 throughout), a number for every hop, one number per hop, or a function of t from 1. With
+            0.9 the sum over the hops is personalised PageRank that returns with 0.1, but for a factor.
         hops: how many.
 
     Raises:
-        UserError: an unknown rule, or a list of another length.
+        UserError: an unknown rule, a number that is not finite, or a list of another length.
 
     Example:
         >>> [round(omega, 4) for omega in hop_decay("paper", 3)]
@@ -49,6 +50,10 @@ def hop_decay(decay: Decay, hops: int) -> list[float]:
         if decay not in ("paper", "none"):
             raise UserError(nearest(decay, ("paper", "none"), "decay"))
         return [1 + math.log(1 / t) + 1e-6 if decay == "paper" else 1.0 for t in steps]
+    if isinstance(decay, (int, float)):
+        if isinstance(decay, bool) or not math.isfinite(decay):
+            raise UserError(f"decay is {decay!r}, expected a finite number such as 0.9, one for each hop, 'paper' or 'none'")
+        return [float(decay)] * hops
     factors = [float(factor) for factor in decay]
     if len(factors) != hops:
         raise UserError(f"decay has {len(factors)} numbers for {hops} hops; give one for each, 'paper' or 'none'")

@@ -34,6 +34,10 @@ def test_decay_of_the_paper():
     assert (
         hop_decay("none", 2) == [1, 1] and hop_decay(lambda t: 1 / t, 2) == [1, 0.5] and hop_decay([2, 3], 2) == [2, 3]
     )
+    assert hop_decay(0.9, 2) == [0.9, 0.9] and hop_decay(1, 0) == []
+    for decay in (float("nan"), True):
+        with pytest.raises(UserError, match="expected a finite number"):
+            hop_decay(decay, 2)
     with pytest.raises(UserError, match="did you mean 'paper'"):
         hop_decay("papers", 2)
     with pytest.raises(UserError, match="1 numbers for 2 hops"):
