@@ -132,7 +132,7 @@ def search(model: str, task: Any, record: Path, trials: int = TRIALS) -> list[di
 
     return run_trials(
         record,
-        trials,
+        range(trials),
         lambda trial: settings(model, task.name, trial),
         lambda trial, sections: run_trial(task, trial, sections),
         told=told,

@@ -91,7 +91,7 @@ def main(words: list[str]) -> int:
 
 def _tune(config: Config, arguments: argparse.Namespace) -> int:
     """Search, show the trials and say how to run the best one."""
-    from graphkit.engine.state import selection_score
+    from graphkit.engine.run_directory import read_lines
     from graphkit.engine.tune import tune_experiment
 
     for option in ("trials", "minutes"):
@@ -105,30 +105,39 @@ def _tune(config: Config, arguments: argparse.Namespace) -> int:
         shown = line.get("error") or ", ".join(
             f"{name} {value:.4f}" for name, value in found.items() if name != "count"
         )
-        sys.stderr.write(f"trial {line['trial']}: {shown}  ({line['seconds']:.1f} s)\n")
+        sys.stderr.write(f"{_trial_name(line)}: {shown}  ({line['seconds']:.1f} s)\n")
 
     lines, _ = tune_experiment(config, out, trials=arguments.trials, minutes=arguments.minutes, told=told)
-    select = lines[0]["select"]
-    rows = sorted(
-        (line for line in lines if line["valid"]),
-        key=lambda line: (-selection_score(line["valid"], select), line["trial"]),
-    )
-    options = list(lines[0]["options"])
+    _show_trials(lines, f"{config.name}: the best of {len(lines)} trials")
+    finals = read_lines(out / "finalists.jsonl")
+    if finals:
+        _show_trials(finals, f"{config.name}: finalists, on all splits")
+    console().print(f"best options: {out}/best.yaml (graphkit run {out}/best.yaml trains and tests them)")
+    return 0
+
+
+def _trial_name(line: dict[str, Any]) -> str:
+    return "options as they are" if line["trial"] < 0 else f"{'finalist' if line.get('finalist') else 'trial'} {line['trial']}"
+
+
+def _show_trials(lines: list[dict[str, Any]], title: str) -> None:
+    """The ten best."""
+    from graphkit.engine.tune import ranked
+
+    select, options = lines[0]["select"], list(lines[-1]["options"])
     print_table(
         ("trial>", f"valid {select}>", *options, "time>"),
         [
             (
-                row["trial"],
-                f"{row['valid'][select]:.4f}",
-                *(row["options"][name] for name in options),
-                f"{row['seconds']:.1f} s",
+                _trial_name(line).removeprefix("trial ").removeprefix("finalist "),
+                f"{line['valid'][select]:.4f}",
+                *(line["options"].get(name, "") for name in options),
+                f"{line['seconds']:.1f} s",
             )
-            for row in rows[:10]
+            for line in ranked(lines, select)[:10]
         ],
-        f"{config.name}: the best of {len(lines)} trials",
+        title,
     )
-    console().print(f"best options: {out}/best.yaml (graphkit run {out}/best.yaml trains and tests them)")
-    return 0
 
 
 def _explained(out: str | Path, seeds: list[int]) -> None:

@@ -66,7 +66,7 @@ class Config:
         submission: what a leaderboard asks for and a run cannot know: ``method``, ``code``, ``paper``, ``contact``,
             ``external_data`` and ``official``.
         tune: for ``graphkit run --tune``, ``space`` (option by its path -> values, see :func:`graphkit.engine.tune.drawn`),
-            ``trials``, ``minutes`` and ``splits``.
+            ``trials``, ``minutes``, ``splits`` and ``finalists``.
     """
 
     name: str
@@ -341,7 +341,12 @@ def _splits(value: Any, data: dict[str, Any], where: Callable[[str], str]) -> st
 
 
 def _tune(
-    *, space: dict[str, Any], trials: int | None = None, minutes: float | None = None, splits: list[int] | None = None
+    *,
+    space: dict[str, Any],
+    trials: int | None = None,
+    minutes: float | None = None,
+    splits: list[int] | None = None,
+    finalists: int | None = None,
 ) -> None:
     """Schema of the section ``tune``."""
 
@@ -357,7 +362,9 @@ def _tune_section(value: Any, data: dict[str, Any], where: Callable[[str], str])
                 f"{where('tune.splits')} is 'all', expected numbers of splits; without it the experiment's own are used"
             )
     found = typed_options(_tune, given, what="option of tune", where=lambda name: where(f"tune.{name}"))
-    for name in ("trials", "minutes"):
+    if found["finalists"] is not None and found["splits"] is None:
+        raise UserError(f"{where('tune.finalists')} needs tune.splits: fewer for the trials than for those that are left")
+    for name in ("trials", "minutes", "finalists"):
         if found[name] is not None and not found[name] > 0:
             raise UserError(f"{where(f'tune.{name}')} is {found[name]!r}, expected a number above 0")
     return {name: option for name, option in found.items() if option is not None}

@@ -12,7 +12,7 @@ import math
 import os
 import random
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,10 @@ from graphkit.engine.yaml_text import read_yaml
 from graphkit.errors import UserError
 from graphkit.models import registry
 
-__all__ = ["best_trial", "drawn", "run_trials", "tune_experiment"]
+__all__ = ["best_trial", "drawn", "ranked", "run_trials", "tune_experiment"]
 
 _TRIALS = 20
+_OWN = -1  # in place of a trial's number: the options that the experiment has already
 
 
 def drawn(space: Mapping[str, Any], key: str, trial: int) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def _is_number(value: Any) -> bool:
 
 def run_trials(
     record: Path,
-    trials: int,
+    trials: Iterable[int],
     settings: Callable[[int], dict[str, Any]],
     train: Callable[[int, dict[str, Any]], dict[str, Any]],
     *,
@@ -96,7 +97,7 @@ def run_trials(
 
     Args:
         record: JSON lines, one a trial; written whole or not at all after each.
-        trials: most trials in all.
+        trials: their numbers.
         settings: from the number of a trial to what decides it, as it stands in its line.
         train: from the number and the settings to the line.
         minutes: begin no further trial once those of the record took so long together (``seconds`` in their lines).
@@ -108,7 +109,7 @@ def run_trials(
     Example:
         >>> import tempfile
         >>> record = Path(tempfile.mkdtemp()) / "trials.jsonl"
-        >>> len(run_trials(record, 2, lambda k: {"lr": k + 1}, lambda k, found: {"trial": k, **found, "valid": None}))
+        >>> len(run_trials(record, range(2), lambda k: {"lr": k + 1}, lambda k, found: {"trial": k, **found, "valid": None}))
         2
     """
     lines = read_lines(record)
@@ -119,7 +120,7 @@ def run_trials(
                 f"{record}: trial {line['trial']} was drawn from another search space; remove the file to search anew"
             )
     done = {line["trial"] for line in lines}
-    for trial in range(trials):
+    for trial in trials:
         if trial in done:
             continue
         if minutes is not None and sum(line.get("seconds") or 0.0 for line in lines) >= 60 * minutes:
@@ -133,19 +134,29 @@ def run_trials(
 
 
 def best_trial(lines: Sequence[dict[str, Any]], select: str) -> dict[str, Any]:
-    """The trial with the highest validation metric, the earliest on a tie.
-
-    Raises:
-        UserError: no trial has validation metrics.
+    """The first of :func:`ranked`.
 
     Example:
         >>> best_trial([{"trial": 0, "valid": {"mrr": 0.2}}, {"trial": 1, "valid": {"mrr": 0.3}}], "mrr")["trial"]
         1
     """
+    return ranked(lines, select)[0]
+
+
+def ranked(lines: Sequence[dict[str, Any]], select: str) -> list[dict[str, Any]]:
+    """The trials that have validation metrics, from the best down, the earlier first on a tie.
+
+    Raises:
+        UserError: no trial has any.
+
+    Example:
+        >>> [one["trial"] for one in ranked([{"trial": k, "valid": {"mrr": k % 2}} for k in range(4)], "mrr")]
+        [1, 3, 0, 2]
+    """
     finished = [line for line in lines if line["valid"]]
     if not finished:
         raise UserError("no trial has validation metrics; widen the search space")
-    return max(finished, key=lambda line: (selection_score(line["valid"], select), -line["trial"]))
+    return sorted(finished, key=lambda line: (-selection_score(line["valid"], select), line["trial"]))
 
 
 def tune_experiment(
@@ -159,7 +170,9 @@ def tune_experiment(
     """Search the space in an experiment's section ``tune``; the trials, and the experiment with the best options.
 
     A trial trains the first seed on each split of ``tune.splits`` (None: the experiment's own) and is judged by the mean of the
-    selecting validation metric. ``out`` gets ``config.yaml``, ``trials.jsonl`` and ``best.yaml``; called again, the search goes on.
+    selecting validation metric. With ``tune.finalists`` so many of the best, and the options that the experiment has already, are
+    then trained on all its splits, and judged by these. ``out`` gets ``config.yaml``, ``trials.jsonl``, ``finalists.jsonl`` and
+    ``best.yaml``; called again, the search goes on.
 
     Args:
         config: the experiment.
@@ -198,7 +211,7 @@ def tune_experiment(
         _begin(directory, config)
         lines = run_trials(
             directory / "trials.jsonl",
-            trials,
+            range(trials),
             lambda trial: {"options": drawn(plan["space"], key, trial)},
             lambda trial, found: _trial(
                 config.changed(found["options"]), task, trial, {**found, "select": select}, plan.get("splits")
@@ -207,9 +220,23 @@ def tune_experiment(
             told=told,
         )
         winner = best_trial(lines, select)
+        if "finalists" in plan:
+            finalists = sorted(line["trial"] for line in ranked(lines, select)[: plan["finalists"]])
+            finals = run_trials(
+                directory / "finalists.jsonl",
+                [_OWN, *finalists],
+                lambda trial: {"options": {} if trial == _OWN else drawn(plan["space"], key, trial), "finalist": True},
+                lambda trial, found: _trial(
+                    config.changed(found["options"]), task, trial, {**found, "select": select}, config.splits
+                ),
+                told=told,
+            )
+            winner = best_trial(finals, select)
         best = config.changed(winner["options"], without_tune=True)
+        chosen = "the options it had" if winner["trial"] == _OWN else f"trial {winner['trial']}"
+        among = f"{len(finals)} finalists of {len(lines)} trials" if "finalists" in plan else str(len(lines))
         notice = (
-            f"# written by graphkit run --tune: trial {winner['trial']}, the best of {len(lines)} on validation {select} "
+            f"# written by graphkit run --tune: {chosen}, the best of {among} on validation {select} "
             f"({winner['valid'][select]:.4f}), {sum(line.get('seconds') or 0 for line in lines) / 60:.1f} minutes in all\n"
         )
         with writing(directory / "best.yaml") as file:

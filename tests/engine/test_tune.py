@@ -73,6 +73,21 @@ def test_a_search_is_recorded_and_goes_on(nodes, tmp_path):
         tune_experiment(nodes_in(tmp_path, {**SPACE, "model.hidden_channels": [4]}), out)
 
 
+def test_finalists_are_judged_again_by_all_splits_beside_the_options_as_they_are(nodes, tmp_path):
+    config, out, told = nodes(trials=4, splits=[0], finalists=2), tmp_path / "tune", []
+    lines, best = tune_experiment(config, out, told=told.append)
+    finals = [json.loads(line) for line in (out / "finalists.jsonl").read_text().splitlines()]
+    assert told == lines + finals and all(line["finalist"] for line in finals)
+    ranked = sorted(lines, key=lambda line: (-line["valid"]["accuracy"], line["trial"]))
+    assert [line["trial"] for line in finals] == sorted([-1, *(line["trial"] for line in ranked[:2])])
+    assert finals[0]["options"] == {} and all(len(line["epochs"]) == 3 for line in finals)
+    winner = best_trial(finals, "accuracy")
+    assert best == config.changed(winner["options"], without_tune=True)
+    assert "of 3 finalists of 4 trials on validation accuracy" in (out / "best.yaml").read_text()
+    tune_experiment(config, out, told=told.append)  # nothing is left to do
+    assert told == lines + finals and "test" not in json.dumps(finals)
+
+
 def nodes_in(folder, space):
     import yaml
 
@@ -115,11 +130,11 @@ def test_a_budget_in_minutes(tmp_path):
         return {"trial": trial, **found, **spent}
 
     record = tmp_path / "trials.jsonl"
-    assert len(run_trials(record, 9, lambda trial: {}, train, minutes=1)) == 2
-    assert len(run_trials(record, 9, lambda trial: {}, train, minutes=1)) == 2  # what was spent before counts
-    assert len(run_trials(record, 3, lambda trial: {}, train)) == 3
+    assert len(run_trials(record, range(9), lambda trial: {}, train, minutes=1)) == 2
+    assert len(run_trials(record, range(9), lambda trial: {}, train, minutes=1)) == 2  # what was spent before counts
+    assert len(run_trials(record, range(3), lambda trial: {}, train)) == 3
     with pytest.raises(UserError, match="no trial has validation metrics"):
-        best_trial(run_trials(record, 3, lambda trial: {}, train), "accuracy")
+        best_trial(run_trials(record, range(3), lambda trial: {}, train), "accuracy")
 
 
 def test_a_training_that_fails_is_a_line_and_no_winner(nodes, tmp_path):
@@ -152,6 +167,8 @@ def test_mistakes_in_the_space_show_before_anything_is_trained(nodes, tmp_path, 
         ({"trials": 0}, "tune.trials is 0, expected a number above 0"),
         ({"minutes": -1}, "tune.minutes is -1"),
         ({"splits": "all"}, "tune.splits is 'all', expected numbers"),
+        ({"finalists": 0}, "tune.finalists is 0, expected a number above 0"),
+        ({"finalists": 2, "splits": None}, "tune.finalists needs tune.splits"),
     ],
 )
 def test_mistakes_in_the_section_are_named(nodes, tune, message):
