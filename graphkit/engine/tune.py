@@ -253,7 +253,7 @@ def _begin(directory: Path, config: Config) -> None:
         return
 
     def plain(values: dict[str, Any]) -> dict[str, Any]:
-        tune = {key: value for key, value in (values.get("tune") or {}).items() if key not in ("trials", "minutes")}
+        tune = {key: value for key, value in (values.get("tune") or {}).items() if key not in ("trials", "minutes", "finalists")}
         return {**values, "tune": tune, "seeds": (values.get("seeds") or [None])[0]}
 
     changed = differences(plain(read_yaml(path)), plain(json.loads(json.dumps(config.to_dict()))))
