@@ -2,6 +2,7 @@
 
 import functools
 import json
+from dataclasses import replace
 
 import pytest
 from tiny_node_experiment import write_tiny_node_experiment
@@ -75,7 +76,8 @@ def test_a_search_is_recorded_and_goes_on(nodes, tmp_path):
 
 def test_finalists_are_judged_again_by_all_splits_beside_the_options_as_they_are(nodes, tmp_path):
     config, out, told = nodes(trials=4, splits=[0], finalists=2), tmp_path / "tune", []
-    tune_experiment(nodes(trials=1, splits=[0]), out)  # begun without finalists
+    without = replace(config, tune={key: value for key, value in config.tune.items() if key != "finalists"})
+    tune_experiment(without, out, trials=1)
     lines, best = tune_experiment(config, out, told=told.append)
     finals = [json.loads(line) for line in (out / "finalists.jsonl").read_text().splitlines()]
     assert told == lines[1:] + finals and all(line["finalist"] for line in finals)
@@ -101,7 +103,6 @@ def test_a_trial_is_the_mean_over_its_splits(nodes, tmp_path):
     config = nodes()
     lines, _ = tune_experiment(config, tmp_path / "tune", trials=1)
     changed = config.changed({**lines[0]["options"]}, without_tune=True)
-    from dataclasses import replace
 
     runs = run_experiment(replace(changed, splits=[0, 1], seeds=[0]), tmp_path / "run")
     assert lines[0]["valid"]["accuracy"] == pytest.approx(sum(run.valid["accuracy"] for run in runs) / 2)
