@@ -43,6 +43,7 @@ tables: $(VENV)/installed
 	$(BIN)/python docs/write_pages.py
 	$(BIN)/python experiments/faults/write_fault_tables.py
 	$(BIN)/python experiments/adpa/directions.py
+	$(BIN)/python experiments/adpa/searches.py
 	$(BIN)/python experiments/gmope/claims.py
 
 # The site, in build/site. A warning is an error, and so is a public name that the reference lacks. No network but for the packages.
