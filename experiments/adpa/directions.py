@@ -59,7 +59,8 @@ def text(directed: Sequence[dict[str, Any]], undirected: Sequence[dict[str, Any]
     found = paired(accuracies(directed), accuracies(undirected), test / (nodes - test - valid))
     plain, corrected = (f"{100 * found[f'{name}_error']:.2f} (p = {found[f'{name}_p']:.2f})" for name in ("plain", "corrected"))
     return (
-        f"Directed against undirected reading of filtered chameleon, the same options, {found['count']} splits: "
+        f"Directed against undirected reading of filtered chameleon, each with the best options of its own search, "
+        f"{found['count']} splits: "
         f"{100 * found['mean']:+.2f} points of accuracy with a standard error of {plain}, "
         f"and of {corrected} where the variance is corrected for the nodes that splits share. "
         f"Above in {found['above']} splits of {found['count']}."
