@@ -136,6 +136,9 @@ def run_trials(
 def best_trial(lines: Sequence[dict[str, Any]], select: str) -> dict[str, Any]:
     """The first of :func:`ranked`.
 
+    Raises:
+        UserError: no trial has validation metrics.
+
     Example:
         >>> best_trial([{"trial": 0, "valid": {"mrr": 0.2}}, {"trial": 1, "valid": {"mrr": 0.3}}], "mrr")["trial"]
         1
